@@ -9,6 +9,7 @@ export const TAILNET_FILES: readonly string[] = [
   'tailnet.json5',
   'users.json5',
   'policy.json5',
+  'policy.hujson',
   'routes.json5',
   'dns.json5',
   'keys.json5',
