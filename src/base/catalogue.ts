@@ -5,9 +5,37 @@
 export const catalogue = {
   // config: the files of a tailnet folder
   'config/not-utf8': 'The file is not valid UTF-8',
+  'config/byte-order-mark': 'The file begins with a byte order mark',
+  'config/hidden-character': 'The file holds a character that people do not see',
+  'config/too-large': 'The file is larger than 4 MiB',
+  'config/syntax': 'The file is not JSON5',
+  'config/too-deep': 'Values are nested too deep',
+  'config/too-many-values': 'The file holds too many values',
+  'config/duplicate-key': 'An object has the same key twice',
+  'config/refused-key': 'A key has a name that is not safe to read',
+  'config/number': 'A number cannot be held exactly',
+
+  // cli: commands
+  'cli/usage': 'The command line cannot be understood',
+  'cli/would-overwrite': 'A file that would be written exists already',
+  'cli/server-unreachable': 'No server answers for the data folder',
+  'cli/server-forbidden': 'The administration socket may not be opened',
+  'cli/server-refused': 'The server refused the request',
+
+  // http: the administration API
+  'http/bad-request': 'The request has the wrong form',
+  'http/too-large': 'The request is too large',
+  'http/not-found': 'There is no such thing',
+  'http/fault': 'The server failed',
 
   // server: starting and running
   'server/listen-in-use': 'Another program listens on the address',
+  'server/listen-denied': 'The address may not be listened on',
+  'server/listen-unknown': 'The address is not one of this machine',
+  'server/bad-setting': 'A setting of the server is wrong',
+  'server/data-not-writable': 'The data folder cannot be written',
+  'server/tailnet-broken': 'The tailnet folder has errors and nothing good is known',
+  'server/source-unreadable': 'The source of the tailnet cannot be read',
   // source: where the files come from
   'source/location': 'The location is neither a folder nor a git URL that can be followed',
   'source/absent': 'The folder does not exist',

@@ -1,0 +1,70 @@
+// The answers of the administration API, as the command line and other programs read them. Times are RFC 3339 in UTC.
+// Nothing here is secret but `CreatedKey.key`, which is given once.
+
+export interface NodeAnswer {
+  readonly id: number;
+  readonly stableId: string;
+  /** The MagicDNS label. */
+  readonly name: string;
+  /** Fully qualified, without the trailing dot. */
+  readonly fqdn: string;
+  readonly hostname: string;
+  /** The owner's login; null for a tagged node. */
+  readonly user: string | null;
+  readonly tags: readonly string[];
+  readonly addresses: readonly string[];
+  readonly online: boolean;
+  readonly lastSeen: string | null;
+  readonly created: string;
+  /** Null: never. */
+  readonly expires: string | null;
+  readonly expired: boolean;
+  readonly ephemeral: boolean;
+  readonly authorized: boolean;
+  readonly os: string;
+  readonly version: string;
+  readonly machineKey: string;
+  readonly nodeKey: string;
+  readonly advertisedRoutes: readonly string[];
+  readonly approvedRoutes: readonly string[];
+  readonly homeRelay: number;
+  readonly endpoints: readonly string[];
+}
+
+export interface KeyAnswer {
+  readonly id: string;
+  readonly user: string | null;
+  readonly tags: readonly string[];
+  readonly reusable: boolean;
+  readonly ephemeral: boolean;
+  readonly created: string;
+  readonly expires: string | null;
+  readonly used: number;
+  /** Where it stands: made at run time, or declared in keys.json5. */
+  readonly origin: 'server' | 'declared';
+  readonly state: 'usable' | 'used' | 'expired' | 'revoked';
+  readonly description: string;
+}
+
+export interface CreatedKey extends KeyAnswer {
+  /** The secret; this is the only time that anybody sees it. */
+  readonly key: string;
+}
+
+export interface StatusAnswer {
+  readonly version: string;
+  readonly url: string;
+  readonly startedAt: string;
+  readonly revision: string;
+  readonly digest: string;
+  /** `serving`, or `held` or `refused` where the newest revision is not the one that serves. */
+  readonly state: string;
+  readonly tailnet: string;
+  readonly nodes: { readonly total: number; readonly online: number };
+  /** Sentences on what is wrong now; empty when all is well. */
+  readonly problems: readonly string[];
+  readonly source: unknown;
+  readonly reconcile: unknown;
+  readonly registry: unknown;
+  readonly relay: unknown;
+}

@@ -1,0 +1,119 @@
+// The Koa application on the address that clients and strangers reach: the server's key, health, the relay's plain HTTP
+// endpoints, webhooks. Answers to strangers are constants; what needs an administrator is on the socket (admin.ts).
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import Router from '@koa/router';
+import Koa from 'koa';
+import type { Context } from 'koa';
+import type { Metrics } from './metrics.ts';
+import { readBody, refusals, safeHeaders } from './refusal.ts';
+import type { FaultLog } from './refusal.ts';
+
+export interface PlainAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface PublicPorts {
+  /** Answers `GET /key?v=`; the text of `v`, or undefined where it is missing. */
+  readonly keyAnswer: (capver: string | undefined) => PlainAnswer;
+  /** Empty when ready; else constant words that say what is missing. */
+  readonly unready: () => readonly string[];
+  /** The relay's own requests; false where the path isn't one of them. */
+  readonly relayRequest?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** `POST /verify` of stock relays. */
+  readonly verify?: (body: Buffer) => Promise<PlainAnswer>;
+  /** `POST /hooks/git`. */
+  readonly webhook?: (headers: IncomingMessage['headers'], body: Buffer) => Promise<PlainAnswer>;
+  readonly metrics: Metrics;
+  readonly metricsFor: 'loopback' | 'all' | 'off';
+  readonly onFault: FaultLog;
+  /** Further pages, for example sign-in. */
+  readonly mount?: (router: Router) => void;
+}
+
+const WEBHOOK_LIMIT_BYTES = 1 << 20;
+const VERIFY_LIMIT_BYTES = 4 << 10;
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Tailplane</title>
+<style>
+  body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto 0; padding: 0 1.5rem; }
+  code { background: light-dark(#eef1f4, #23282d); padding: .15em .4em; border-radius: .3em; }
+</style>
+<h1>Tailplane</h1>
+<p>This is the control server of a private network. There is nothing to see here with a browser.</p>
+<p>To join with a machine, ask an administrator of the network for a key, then run
+<code>tailscale up --login-server</code> with the address of this page.</p>
+`;
+
+const isLoopback = (address: string | undefined): boolean =>
+  address !== undefined && /^(?:127\.|::1$|::ffff:127\.)/.test(address);
+
+const answer = (ctx: Context, { status, type, body, headers }: PlainAnswer): void => {
+  ctx.status = status;
+  ctx.type = type;
+  for (const [name, value] of Object.entries(headers ?? {})) ctx.set(name, value);
+  ctx.body = body;
+};
+
+export const createPublicApp = (ports: PublicPorts): Koa => {
+  const app = new Koa();
+  app.silent = true;
+  app.use(safeHeaders);
+  app.use(refusals(ports.onFault));
+  app.use(async (ctx, next) => {
+    await next();
+    ports.metrics.count('http_requests_total', 1, {
+      method: ctx.method === 'GET' ? 'GET' : 'other',
+      status: String(ctx.status),
+    });
+  });
+  app.use(async (ctx, next) => {
+    if (ports.relayRequest?.(ctx.req, ctx.res)) ctx.respond = false;
+    else await next();
+  });
+
+  const router = new Router();
+  router.get('/', (ctx) => {
+    ctx.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    answer(ctx, { status: 200, type: 'text/html', body: PAGE });
+  });
+  router.get('/key', (ctx) => {
+    const v = ctx.query['v'];
+    ctx.set('Cache-Control', 'no-store');
+    answer(ctx, ports.keyAnswer(typeof v === 'string' ? v : undefined));
+  });
+  router.get('/healthz', (ctx) => answer(ctx, { status: 200, type: 'text/plain', body: 'ok\n' }));
+  router.get('/readyz', (ctx) => {
+    const unready = ports.unready();
+    answer(ctx, {
+      status: unready.length === 0 ? 200 : 503,
+      type: 'text/plain',
+      body: `${unready.join('\n') || 'ok'}\n`,
+    });
+  });
+  router.get('/metrics', async (ctx) => {
+    const own = isLoopback(ctx.req.socket.remoteAddress) && ctx.get('X-Forwarded-For') === '';
+    if (ports.metricsFor === 'off' || (ports.metricsFor === 'loopback' && !own)) return;
+    ctx.set('Content-Type', ports.metrics.contentType);
+    ctx.body = await ports.metrics.render();
+  });
+  const { verify, webhook } = ports;
+  if (verify) router.post('/verify', async (ctx) => answer(ctx, await verify(await readBody(ctx, VERIFY_LIMIT_BYTES))));
+  if (webhook) {
+    router.post('/hooks/git', async (ctx) =>
+      answer(ctx, await webhook(ctx.req.headers, await readBody(ctx, WEBHOOK_LIMIT_BYTES))),
+    );
+  }
+  ports.mount?.(router);
+  app.use(router.routes()).use(router.allowedMethods());
+  app.use((ctx) => answer(ctx, { status: 404, type: 'text/plain', body: 'not found\n' }));
+  return app;
+};
