@@ -68,9 +68,12 @@ export interface Invariant {
 
 /** Whose signature on a commit counts. */
 export interface Signer {
+  /** Who it is, for reports. */
   readonly name: string;
-  readonly kind: 'ssh' | 'openpgp';
   /** `ssh-ed25519 AAAA…`, or an armoured OpenPGP public key. */
-  readonly publicKey: string;
+  readonly key: string;
+  /** The commit's own time must lie in here. */
+  readonly validFromMs?: number;
+  readonly validUntilMs?: number;
   readonly at: Span;
 }
