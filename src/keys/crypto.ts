@@ -1,0 +1,68 @@
+// The six functions that the control protocol rests on, as a port: X25519 (RFC 7748), ChaCha20-Poly1305 (RFC 8439),
+// BLAKE2s-256 (RFC 7693) and its HMAC (RFC 2104). This file holds the port and its reference, @noble; native.ts holds the
+// backend that serves traffic. A property test holds the two against each other.
+
+import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
+import { x25519 } from '@noble/curves/ed25519.js';
+import { blake2s } from '@noble/hashes/blake2.js';
+import { hmac } from '@noble/hashes/hmac.js';
+
+export const KEY_BYTES = 32;
+export const AEAD_NONCE_BYTES = 12;
+export const AEAD_TAG_BYTES = 16;
+export const HASH_BYTES = 32;
+
+export interface Crypto {
+  /** X25519 of a private key and the base point. A backend may remember a private key by its array: never change one. */
+  readonly publicOf: (privateKey: Uint8Array) => Uint8Array;
+  /** X25519 of two keys; undefined where the result is all zeros, which only a public key of low order gives. */
+  readonly sharedSecret: (privateKey: Uint8Array, publicKey: Uint8Array) => Uint8Array | undefined;
+  /** Writes ciphertext and tag into `out`, which is exactly 16 bytes longer than `plaintext` and shares no memory with it. */
+  readonly seal: (
+    key: Uint8Array,
+    nonce: Uint8Array,
+    plaintext: Uint8Array,
+    associated: Uint8Array,
+    out: Uint8Array,
+  ) => void;
+  /** The plaintext, in memory of its own; undefined if key, nonce, associated data or any bit of `sealed` is not right. */
+  readonly open: (
+    key: Uint8Array,
+    nonce: Uint8Array,
+    sealed: Uint8Array,
+    associated: Uint8Array,
+  ) => Uint8Array | undefined;
+  /** BLAKE2s-256 of the two parts in a row. */
+  readonly hash: (first: Uint8Array, second: Uint8Array) => Uint8Array;
+  /** HMAC with BLAKE2s-256, block size 64. */
+  readonly hmac: (key: Uint8Array, message: Uint8Array) => Uint8Array;
+}
+
+/** Fills an array of the given size with bytes that nobody can guess. Rooms that need some take this as an argument. */
+export type Random = (sizeBytes: number) => Uint8Array;
+
+export const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+export const nobleCrypto: Crypto = {
+  publicOf: (privateKey) => x25519.getPublicKey(privateKey),
+  sharedSecret: (privateKey, publicKey) => {
+    try {
+      return x25519.getSharedSecret(privateKey, publicKey);
+    } catch {
+      return undefined;
+    }
+  },
+  seal: (key, nonce, plaintext, associated, out) => {
+    chacha20poly1305(key, nonce, associated).encrypt(plaintext, out);
+  },
+  open: (key, nonce, sealed, associated) => {
+    if (sealed.length < AEAD_TAG_BYTES) return undefined;
+    try {
+      return chacha20poly1305(key, nonce, associated).decrypt(sealed);
+    } catch {
+      return undefined;
+    }
+  },
+  hash: (first, second) => blake2s.create().update(first).update(second).digest(),
+  hmac: (key, message) => hmac(blake2s, key, message),
+};
