@@ -78,6 +78,10 @@ export const catalogue = {
   'source/hook-replayed': 'A webhook was delivered before',
   'source/hook-form': 'A webhook is not of a known form or is too large',
   'source/kept-damaged': 'The last good snapshot on disk cannot be read',
+
+  // wire: what clients send
+  'wire/malformed': 'A request of a client has the wrong form',
+  'wire/too-large': 'A request of a client is too large',
 } as const satisfies Record<string, string>;
 
 export type Code = keyof typeof catalogue;

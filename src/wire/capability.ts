@@ -1,0 +1,37 @@
+// Capability versions: one number, sent as `Version` or `CapVersion`, that says what a client understands
+// (tailcfg.CapabilityVersion; the history is the comment above it). Decisions on it live here and nowhere else.
+
+export type CapabilityVersion = number;
+
+/** The newest version that we have read; newer clients are served alike. */
+export const NEWEST_VERSION: CapabilityVersion = 142;
+/** The oldest version that we serve: v1.74. Before it, the map protocol had other rules. */
+export const OLDEST_VERSION: CapabilityVersion = 90;
+
+/** The first capability version of each release from v1.80 on. */
+export const RELEASES: readonly (readonly [release: string, version: CapabilityVersion])[] = [
+  ['1.80', 113],
+  ['1.82', 115],
+  ['1.84', 116],
+  ['1.86', 122],
+  ['1.88', 125],
+  ['1.90', 130],
+  ['1.92', 131],
+  ['1.96', 133],
+  ['1.98', 138],
+  ['1.100', 141],
+  ['1.102', 142],
+];
+
+/** The newest release known to speak at most this version; for people. */
+export const releaseOf = (version: CapabilityVersion): string | undefined =>
+  RELEASES.findLast(([, first]) => first <= version)?.[0];
+
+/** From here on a client takes added and removed peers, packet filters and profiles without rebuilding its whole netmap. */
+export const understandsIncrementalPeers = (version: CapabilityVersion): boolean => version >= 141;
+/** From here on `HomeDERP` is read; before, only the string `DERP`. */
+export const understandsHomeDerp = (version: CapabilityVersion): boolean => version >= 111;
+/** From here on problems are shown by DisplayMessages; before, by Health. */
+export const understandsDisplayMessages = (version: CapabilityVersion): boolean => version >= 117;
+/** From here on 429 with Retry-After slows registration down. */
+export const understandsRegisterRetry = (version: CapabilityVersion): boolean => version >= 137;
