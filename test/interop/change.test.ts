@@ -1,0 +1,104 @@
+// What happens to others reaches a client at once: nodes that come and go, a new policy, a server that restarts.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import type { Client } from './client.ts';
+import { skip } from './machine.ts';
+import { OWNER, seeEachOther, Tailnet } from './tailnet.ts';
+import { eventually } from './task.ts';
+
+const WITHIN_MS = 1_000;
+const NOBODY_BUT_PING = `{ grants: [{ src: ['*'], dst: ['*'], ip: ['icmp:*'] }] }\n`;
+
+describe('a tailnet that changes', { skip, timeout: 120_000 }, () => {
+  let tailnet: Tailnet;
+  let alpha: Client;
+  let beta: Client;
+
+  before(async () => {
+    tailnet = await Tailnet.start();
+    [alpha, beta] = (await tailnet.joined(['alpha', 'beta'])) as [Client, Client];
+    await seeEachOther([alpha, beta]);
+  });
+  afterEach((t) => tailnet.note(t));
+  after(async () => tailnet?.stop());
+
+  test('a third client that joins and leaves is seen by the others within a second', async (t) => {
+    const gamma = await tailnet.client('gamma');
+    const key = await tailnet.server.createKey({ user: OWNER, ephemeral: true });
+
+    await gamma.tell(...tailnet.up(gamma, key));
+    const added = await seeEachOther([alpha, beta, gamma], WITHIN_MS);
+    assert.equal(await gamma.echoFrom(alpha), 'alpha: hello from gamma');
+
+    await gamma.tell('logout');
+    const gone = async (client: Client) => (await client.peer('gamma')) === undefined;
+    const removed = await eventually(
+      'the others forget gamma',
+      WITHIN_MS,
+      async () => (await gone(alpha)) && (await gone(beta)),
+    );
+    t.diagnostic(`seen after ${Math.round(added)} ms, gone after ${Math.round(removed.afterMs)} ms`);
+  });
+
+  test('a node that the operator deletes is gone for the others within a second', async (t) => {
+    const delta = await tailnet.client('delta');
+    await delta.tell(...tailnet.up(delta));
+    await seeEachOther([alpha, delta]);
+
+    await tailnet.server.admin('nodes', 'delete', 'delta');
+    const { afterMs } = await eventually('alpha forgets delta', WITHIN_MS, async () => !(await alpha.peer('delta')));
+    t.diagnostic(`gone after ${Math.round(afterMs)} ms`);
+  });
+
+  test('an edit of policy.json5 closes the TCP path, and another opens it', async (t) => {
+    assert.equal(await alpha.echoFrom(beta), 'beta: hello from alpha');
+
+    const before = tailnet.edit('policy.json5', NOBODY_BUT_PING);
+    const cut = await eventually('the path is closed', 5_000, async () =>
+      alpha.echoFrom(beta, 300).then(
+        () => false,
+        () => true,
+      ),
+    );
+    await assert.rejects(alpha.echoFrom(beta, 2_000));
+
+    tailnet.edit('policy.json5', before);
+    const open = await eventually('the path is open', 5_000, async () => alpha.echoFrom(beta, 300));
+    t.diagnostic(`closed after ${Math.round(cut.afterMs)} ms, open after ${Math.round(open.afterMs)} ms`);
+  });
+
+  test('a policy that cannot be read changes nothing', async () => {
+    const before = tailnet.edit('policy.json5', '{ grants: [{ src: ["*"], dst: ["*" \n');
+    await eventually('the refusal is logged', 5_000, () => /policy\.json5/.test(tailnet.server.task.log));
+    assert.equal(await alpha.echoFrom(beta), 'beta: hello from alpha');
+    tailnet.edit('policy.json5', before);
+  });
+
+  test('clients keep each other while the server restarts', async (t) => {
+    const talk = await alpha.talkTo(beta);
+    assert.equal(await talk.say('before', 5_000), 'beta: before');
+
+    const drainMs = await tailnet.server.stop();
+    assert.ok(drainMs < 2_000, `the server took ${Math.round(drainMs)} ms to end`);
+    assert.equal(await talk.say('meanwhile', 5_000), 'beta: meanwhile');
+
+    const start = performance.now();
+    await tailnet.server.startAgain();
+    const startMs = performance.now() - start;
+    await seeEachOther([alpha, beta], 20_000);
+    assert.equal(await talk.say('after', 5_000), 'beta: after');
+    talk.close();
+    assert.equal(await beta.echoFrom(alpha), 'alpha: hello from beta');
+
+    const online = await eventually('the server counts both as online', 30_000, async () => {
+      const nodes = (await tailnet.server.admin('nodes', 'list')) as { name: string; online: boolean }[];
+      const names = new Set(nodes.filter(({ online }) => online).map(({ name }) => name));
+      return names.has('alpha') && names.has('beta');
+    });
+    t.diagnostic(
+      `ended in ${Math.round(drainMs)} ms, ready in ${Math.round(startMs)} ms, ` +
+        `both connected ${Math.round(online.afterMs)} ms later`,
+    );
+  });
+});

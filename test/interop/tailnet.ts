@@ -1,0 +1,117 @@
+// A whole tailnet for one test file: a temporary folder with the tailnet's files and the server's data, a server, and as
+// many clients as are asked for. Everything ends and is removed with it; when a test failed, its logs are shown first.
+
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { SuiteContext, TestContext } from 'node:test';
+import { Client } from './client.ts';
+import type { Weather } from './client.ts';
+import { Server } from './server.ts';
+import { eventually } from './task.ts';
+
+export const OWNER = 'alice@example.com';
+export const MEMBER = 'bob@example.com';
+
+const FILES = {
+  'tailnet.json5': `{ name: 'example.com', baseDomain: 'tail.example.com' }\n`,
+  'users.json5': `{ users: [{ login: '${OWNER}', role: 'owner' }, { login: '${MEMBER}' }] }\n`,
+  'policy.json5': `{ grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }] }\n`,
+};
+
+export interface TailnetOptions {
+  /** By name; the default is two people and a policy that allows everything. Or the path of a whole folder. */
+  readonly files?: Readonly<Record<string, string>> | string;
+}
+
+const LOG_TAIL_LINES = 60;
+
+export class Tailnet {
+  readonly server: Server;
+  readonly clients: Client[] = [];
+  readonly #folder: string;
+  #failed = false;
+
+  private constructor(folder: string, server: Server) {
+    this.#folder = folder;
+    this.server = server;
+  }
+
+  static async start({ files = {} }: TailnetOptions = {}): Promise<Tailnet> {
+    // The socket of a client lies in here, and a path of a Unix socket has room for 107 bytes.
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-'));
+    const source = path.join(folder, 'tailnet');
+    fs.mkdirSync(path.join(folder, 'logs'));
+    if (typeof files === 'string') fs.cpSync(files, source, { recursive: true });
+    else {
+      fs.mkdirSync(source);
+      for (const [name, text] of Object.entries({ ...FILES, ...files }))
+        fs.writeFileSync(path.join(source, name), text);
+    }
+    const logFile = path.join(folder, 'logs', 'server.log');
+    try {
+      return new Tailnet(folder, await Server.start({ source, dataFolder: path.join(folder, 'data'), logFile }));
+    } catch (error) {
+      fs.rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** A client that has not joined yet. */
+  async client(name: string, weather: Weather = 'clear'): Promise<Client> {
+    const logFile = path.join(this.#folder, 'logs', `${name}.log`);
+    const client = await Client.start(name, path.join(this.#folder, 'clients', name), weather, logFile);
+    this.clients.push(client);
+    return client;
+  }
+
+  /** What `tailscale up` needs, with a key of one's own or the one that the server printed. */
+  up(client: Client, key = this.server.authKey): readonly string[] {
+    return ['up', '--login-server', this.server.url, '--authkey', key, '--hostname', client.name, '--timeout', '20s'];
+  }
+
+  /** Starts clients and joins them, one after the other. */
+  async joined(names: readonly string[], weather: Weather = 'clear', key?: string): Promise<Client[]> {
+    const joined = await Promise.all(names.map(async (name) => this.client(name, weather)));
+    for (const client of joined) await client.tell(...this.up(client, key));
+    return joined;
+  }
+
+  /** Writes a file of the tailnet folder as an editor does, and gives back what it held before. */
+  edit(name: string, text: string): string {
+    const file = path.join(this.#folder, 'tailnet', name);
+    const before = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(`${file}.new`, text);
+    fs.renameSync(`${file}.new`, file);
+    return before;
+  }
+
+  /** For `afterEach`: remembers a failure, so that `stop` shows what everybody logged. */
+  note(test: TestContext | SuiteContext): void {
+    this.#failed ||= 'passed' in test && !test.passed;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.clients.map(async (client) => client.stop()));
+    await this.server.stop();
+    if (this.#failed) {
+      for (const { name, log } of [this.server.task, ...this.clients.map(({ task }) => task)]) {
+        console.log(`--- ${name}, last lines\n${log.split('\n').slice(-LOG_TAIL_LINES).join('\n')}`);
+      }
+      console.log(`--- whole logs: ${path.join(this.#folder, 'logs')}`);
+    } else fs.rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits until each client sees all others online; the milliseconds that took. */
+export const seeEachOther = async (clients: readonly Client[], limitMs = 10_000): Promise<number> => {
+  const start = performance.now();
+  for (const one of clients) {
+    for (const other of clients) {
+      if (one === other) continue;
+      const what = `${one.name} sees ${other.name} online`;
+      await eventually(what, limitMs, async () => (await one.peer(other.name))?.Online);
+    }
+  }
+  return performance.now() - start;
+};
