@@ -1,0 +1,177 @@
+// What control needs from the rest of the house, and what it gives back. The composition root builds these; unit tests
+// build small ones.
+
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import type { Login, NodeId, StableId, Tag } from '../base/ids.ts';
+import type { Outcome } from '../base/outcome.ts';
+import type { Crypto, Random } from '../keys/crypto.ts';
+import type { KeyPair } from '../keys/pair.ts';
+import type { SshDecision } from '../policy/population.ts';
+import type { LoginId, LoginRecord, NodeRecord } from '../registry/record.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { CapabilityVersion } from '../wire/capability.ts';
+import type { UserProfile } from '../wire/user.ts';
+
+/** One client's map stream as netmap keeps it: it knows what the client was sent, and gives what is missing. */
+export interface MapStream {
+  /**
+   * The next framed messages, complete with their lengths; undefined while the client has everything. Called only when the
+   * connection takes bytes, so what a slow client gets is always the newest state. The first call gives the full map.
+   */
+  readonly next: () => readonly Uint8Array[] | undefined;
+  /** No more wakes and no more bytes. */
+  readonly close: () => void;
+}
+
+/** The part of netmap that serves sessions. */
+export interface MapSource {
+  readonly openStream: (request: {
+    readonly node: NodeId;
+    readonly capver: CapabilityVersion;
+    /** Called whenever `next` would give something after it gave undefined; must be cheap and may be called often. */
+    readonly wake: () => void;
+  }) => MapStream;
+  /** One complete framed message for a client that fetches once, without its peers if so asked. */
+  readonly fetch: (request: {
+    readonly node: NodeId;
+    readonly capver: CapabilityVersion;
+    readonly omitPeers: boolean;
+  }) => readonly Uint8Array[];
+  readonly setOnline: (node: NodeId, online: boolean) => void;
+  /** Whom a node belongs to, as its map says it; tagged nodes belong to the pseudo user. */
+  readonly profileOf: (node: NodeRecord) => UserProfile;
+  /** What the policy says about an SSH session, for check mode. */
+  readonly sshDecision: (source: NodeId, destination: NodeId, user: string) => SshDecision;
+}
+
+/** Puts a record in the public DNS; resolves when the authoritative servers answer with it. */
+export type DnsPublisher = (record: { readonly name: string; readonly value: string }) => Promise<Outcome<void>>;
+
+/** Numbers for operators. No label holds text that a client chose. */
+export interface Meter {
+  readonly count: (name: string, amount?: number, labels?: Readonly<Record<string, string>>) => void;
+  readonly observe: (name: string, seconds: number) => void;
+}
+
+/** What happened, for the log: a few words that never change, and fields. No field is secret. */
+export type Note = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+export interface ControlPorts {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** The server's Noise key. Clients keep the public half until they are restarted. */
+  readonly noiseKey: KeyPair;
+  /** The snapshot that serves now. */
+  readonly snapshot: () => Snapshot;
+  readonly registry: Registry;
+  readonly netmap: MapSource;
+  readonly meter: Meter;
+  readonly note: Note;
+  /** Absent: `tailscale cert` is told that this server publishes no DNS. */
+  readonly publishDns?: DnsPublisher;
+}
+
+export interface ControlOptions {
+  /** The server's URL as people reach it, without a trailing slash: `https://tailnet.example.com`. */
+  readonly url: string;
+  /** The address to count against limits, where a trusted proxy stands in front; default: the socket's. */
+  readonly remoteOf?: (request: IncomingMessage) => string;
+  readonly limits?: Partial<ControlLimits>;
+}
+
+export interface ControlLimits {
+  /** Noise connections in all, and of one machine; the oldest of a machine is closed for a new one. */
+  readonly connections: number;
+  readonly connectionsPerMachine: number;
+  /** Handshakes that wait for their turn; more are turned away. */
+  readonly waitingHandshakes: number;
+  /** Registrations that are being decided; more are told to come back later. */
+  readonly waitingRegistrations: number;
+  readonly handshakeTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly bodyBytes: number;
+  /** How long a stream may be gone before its node counts as offline. */
+  readonly offlineGraceMs: number;
+  /** After a change went out, how long the next ones of the same session are gathered. */
+  readonly gatherMs: number;
+  /** Between keep-alives; up to a fifth is added at random. Clients give up after 120 s. */
+  readonly keepAliveMs: number;
+  /** How long a person has to finish a login or an SSH check. */
+  readonly loginMs: number;
+}
+
+/** A map stream that is open, for `tailplane debug sessions`. */
+export interface SessionStatus {
+  readonly node: NodeId;
+  readonly remote: string;
+  readonly capver: CapabilityVersion;
+  readonly sinceMs: number;
+  readonly messages: number;
+  readonly sentBytes: number;
+  readonly lastSentMs: number;
+  /** `waiting` for its first map, `open`, or `slow`: the client doesn't read, and gets the newest state when it does. */
+  readonly state: 'waiting' | 'open' | 'slow';
+}
+
+/** An SSH session that waits for a person to confirm it. */
+export interface SshCheck {
+  readonly id: string;
+  readonly source: NodeId;
+  readonly destination: NodeId;
+  readonly sshUser: string;
+  readonly localUser: string;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+}
+
+export interface Control {
+  /** Answers `GET /key?v=`. */
+  readonly keyAnswer: (version: string | undefined) => {
+    readonly status: number;
+    readonly type: string;
+    readonly body: string;
+  };
+  /** Takes over a connection: every `upgrade` event of the HTTP servers whose path is `/ts2021`. Never throws. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+  /** After the snapshot was swapped: ends the sessions of people and nodes that are no longer welcome. */
+  readonly recheck: () => void;
+
+  readonly isOnline: (node: NodeId) => boolean;
+  readonly online: () => number;
+  readonly sessions: () => readonly SessionStatus[];
+  /** Milliseconds until the client answered over its map stream; a refusal if it is not there or stays silent. */
+  readonly ping: (node: NodeId) => Promise<Outcome<number>>;
+  /** Runs a raw HTTP/1.1 request inside the client (protocol: c2n) and gives its raw answer. */
+  readonly callNode: (node: NodeId, request: Uint8Array) => Promise<Outcome<Uint8Array>>;
+
+  /** Logins in progress are in the registry's view; here a person decides about one. */
+  readonly approveLogin: (
+    id: LoginId,
+    decision: { readonly login: Login; readonly tags?: readonly Tag[]; readonly decidedBy: string },
+  ) => Promise<Outcome<NodeRecord>>;
+  readonly denyLogin: (id: LoginId, decidedBy: string) => Promise<Outcome<LoginRecord>>;
+
+  readonly sshChecks: () => readonly SshCheck[];
+  readonly decideSshCheck: (id: string, decision: 'accept' | 'reject', decidedBy: string) => Outcome<SshCheck>;
+
+  /** Numbers that are read when somebody asks, by metric name. */
+  readonly gauges: () => Readonly<Record<string, number>>;
+  /** Takes no more connections, ends the streams cleanly, and resolves when all are gone or a second has passed. */
+  readonly close: () => Promise<void>;
+}
+
+/** Says in the log which machine it is about, and nothing that could be used as a key. */
+export const noteNode = (node: NodeRecord): { readonly node: StableId; readonly name: string } => ({
+  node: node.stableId,
+  name: node.name,
+});
