@@ -24,8 +24,8 @@ export interface RegistryView {
   readonly keys: ReadonlyMap<KeyId, KeyRecord>;
   readonly keyUses: ReadonlyMap<KeyId, KeyUse>;
   readonly logins: ReadonlyMap<LoginId, LoginRecord>;
-  /** Logins that wait for a decision, by the node key that asked. */
-  readonly loginByNodeKey: ReadonlyMap<NodeKey, LoginId>;
+  /** Logins that wait for a decision, by `askerOf(machineKey, nodeKey)` of state.ts. */
+  readonly pendingLogins: ReadonlyMap<string, LoginId>;
   /** Grows with every change; equal numbers mean equal content. */
   readonly version: number;
 }
@@ -35,6 +35,8 @@ export interface Applied {
   readonly changes: readonly RegistryChange[];
   /** The node that the event was about, as it is now; null where there was none or it was removed. */
   readonly node: NodeRecord | null;
+  /** The login that the event was about: for `begin-login` the one that now waits, which may be an earlier one. */
+  readonly login: LoginRecord | null;
 }
 
 export interface RegistryStatus {
