@@ -117,7 +117,7 @@ const decideNode = (tables: Tables, event: Extract<RegistryEvent, { readonly id:
       return change(node, { approvedRoutes: sortedUnique(event.routes) });
     case 'set-attributes':
       return decideAttributes(node, event.attributes);
-    case 'set-key-signature':
+    default:
       return change(node, { keySignature: event.keySignature });
   }
 };

@@ -52,7 +52,8 @@ const checkKey = (
   if (!key) return accept('none');
   const isCurrent = node?.nodeKey === event.nodeKey && !isExpired(node, event.nowMs);
   if (isCurrent && node.keyId === key.id) return accept('repeated');
-  if (tables.keys.get(key.id)?.revokedMs != null) return refuse('registry/key-revoked', 'This auth key was revoked.');
+  if (typeof tables.keys.get(key.id)?.revokedMs === 'number')
+    return refuse('registry/key-revoked', 'This auth key was revoked.');
   const spent = !key.reusable && (tables.keyUses.get(key.id)?.count ?? 0) > 0;
   if (!spent) return accept('spend');
   if (isCurrent) return accept('repeated');
@@ -164,10 +165,8 @@ export const decideRegister = (tables: Tables, event: RegisterEvent): Changes =>
   const node = found.value;
   const key = checkKey(tables, event, node);
   if (!key.ok) return key;
-  if (node && key.value === 'repeated') {
-    const same = changeNode(node, { hostinfo: event.hostinfo, capver: event.capver });
-    return accept(same ? [same] : []);
-  }
+  // What else the client says about itself is a note, which no disk has to take.
+  if (key.value === 'repeated') return accept([]);
   const settled = settleLogin(tables, event, node?.id ?? parseNodeId(tables.nextNodeId));
   if (!settled.ok) return settled;
   if (!node) {
