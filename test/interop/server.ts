@@ -12,6 +12,8 @@ export interface ServerOptions {
   readonly source: string;
   readonly dataFolder: string;
   readonly logFile: string;
+  /** How to start it; as the README does where not given. */
+  readonly command?: readonly string[];
 }
 
 export interface KeyWishes {
@@ -44,9 +46,9 @@ export class Server {
   }
 
   #spawn(): Task {
-    const { source, dataFolder, logFile } = this.#options;
+    const { source, dataFolder, logFile, command = ['npm', 'start', '--silent'] } = this.#options;
     return new Task({
-      command: ['npm', 'start', '--silent'],
+      command,
       cwd: CHECKOUT,
       logFile,
       env: {
