@@ -1,9 +1,11 @@
 // nodes.json5: what the tailnet says about single nodes, over what they say about themselves.
 
-import type { Address } from '../base/address.ts';
+import { familyOf, parseAddress, type Address } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
 import type { Tag } from '../base/ids.ts';
-import type { NodeSelector } from './selector.ts';
+import { reportDuplicates, type Reading } from './reading.ts';
+import { readSelector, selectorKey, type NodeSelector, type SelectorFile } from './selector.ts';
+import { expiryMs } from './tailnet.ts';
 
 export interface NodeDeclaration {
   readonly node: NodeSelector;
@@ -20,3 +22,82 @@ export interface NodeDeclaration {
   readonly disabled?: boolean;
   readonly at: Span;
 }
+
+interface NodeFile {
+  readonly node: SelectorFile;
+  readonly name?: string;
+  readonly tags?: readonly string[];
+  readonly addresses?: readonly string[];
+  readonly keyExpiry?: string;
+  readonly approved?: boolean;
+  readonly disabled?: boolean;
+}
+
+const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[] => {
+  const selector = readSelector(file.node, ['nodes', i, 'node'], reading);
+  const addresses = file.addresses?.map((text) => parseAddress(text) as Address);
+  reportDuplicates(
+    reading,
+    (addresses ?? []).map((address, j) => ({
+      key: String(familyOf(address)),
+      span: reading.at('nodes', i, 'addresses', j),
+    })),
+    (family) => `A node has one IPv${family} address.`,
+    'config/conflicting-fields',
+  );
+  if (selector?.by === 'tag' && selector.name === undefined) {
+    for (const field of ['name', 'addresses'] as const) {
+      if (file[field] === undefined) continue;
+      reading.report({
+        code: 'config/conflicting-fields',
+        span: reading.keyAt('nodes', i, field),
+        message: `\`${field}\` is for one node, and a tag may select many.`,
+        help: 'Add the `name` of the node to the selector, or use an `id`.',
+      });
+    }
+  }
+  if (Object.keys(file).length === 1) {
+    reading.report({
+      code: 'config/empty-entry',
+      severity: 'warning',
+      span: reading.at('nodes', i),
+      message: 'This entry declares nothing.',
+      help: 'Say what holds for the node, or remove the entry.',
+    });
+  }
+  if (!selector) return [];
+  return [
+    {
+      node: selector,
+      ...(file.name === undefined ? {} : { name: file.name }),
+      ...(file.tags === undefined ? {} : { tags: file.tags as readonly Tag[] }),
+      ...(addresses === undefined ? {} : { addresses }),
+      ...(file.keyExpiry === undefined ? {} : { keyExpiryMs: expiryMs(file.keyExpiry) }),
+      ...(file.approved === undefined ? {} : { approved: file.approved }),
+      ...(file.disabled === undefined ? {} : { disabled: file.disabled }),
+      at: reading.at('nodes', i),
+    },
+  ];
+};
+
+export const readNodes = (value: unknown, reading: Reading): readonly NodeDeclaration[] => {
+  const nodes = (value as { readonly nodes: readonly NodeFile[] }).nodes.flatMap((file, i) =>
+    readNode(file, i, reading),
+  );
+  reportDuplicates(
+    reading,
+    nodes.map(({ node }) => ({ key: selectorKey(node), span: node.at })),
+    () => 'Two entries select the same node.',
+  );
+  reportDuplicates(
+    reading,
+    nodes.flatMap(({ name, at }) => (name === undefined ? [] : [{ key: name, span: at }])),
+    (name) => `Two nodes are to be called \`${name}\`.`,
+  );
+  reportDuplicates(
+    reading,
+    nodes.flatMap(({ addresses = [], at }) => addresses.map((address) => ({ key: address, span: at }))),
+    (address) => `Two nodes are to have the address ${address}.`,
+  );
+  return nodes;
+};

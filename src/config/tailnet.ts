@@ -1,8 +1,11 @@
 // tailnet.json5: what the tailnet is called, which addresses it hands out, what a node gets by default, and how far one
 // commit may go. The one file that every tailnet folder has.
 
-import type { Prefix } from '../base/address.ts';
+import { parsePrefix, prefixBits, prefixContains, type Prefix } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
+import { parseDuration, parseMoment } from '../base/duration.ts';
+import { formats } from './formats.ts';
+import type { Reading } from './reading.ts';
 
 export interface TailnetSettings {
   /** The organisation's name, usually its domain: `example.com`. Clients show it as the tailnet. */
@@ -19,7 +22,8 @@ export interface TailnetSettings {
   readonly features: Features;
   readonly guard: GuardLimits;
   readonly invariants: readonly Invariant[];
-  readonly signatures: { readonly required: boolean; readonly signers: readonly Signer[] };
+  /** With at least one, every commit must be signed by one whom the commit before it lists. */
+  readonly signers: readonly Signer[];
 }
 
 export interface NodeDefaults {
@@ -46,8 +50,9 @@ export interface Features {
 
 /** What one commit may take away before it is held for a second look. */
 export interface GuardLimits {
-  /** Held when more than this share of the reachable pairs is lost, and at least so many of them. */
-  readonly lostAccess: { readonly percent: number; readonly atLeastPairs: number };
+  /** Held when more than this share of the reachable pairs is lost, 0 to 100, and at least so many of them. */
+  readonly pairsPercent: number;
+  readonly pairsAtLeast: number;
   /** Held when every administrator loses access. */
   readonly administrators: boolean;
   /** Held when every exit node or subnet router in use is lost. */
@@ -77,3 +82,114 @@ export interface Signer {
   readonly validUntilMs?: number;
   readonly at: Span;
 }
+
+/** What clients take for addresses of a tailnet (net/tsaddr: CGNATRange, TailscaleULARange). */
+export const TAILNET_RANGES = { ipv4: '100.64.0.0/10' as Prefix, ipv6: 'fd7a:115c:a1e0::/48' as Prefix } as const;
+/** Room for at least 62 nodes. */
+const LONGEST = { ipv4: 26, ipv6: 122 } as const;
+
+/** tailnet.json5 with its defaults, as the schema lets it through. */
+interface TailnetFile {
+  readonly name: string;
+  readonly displayName?: string;
+  readonly baseDomain: string;
+  readonly domains?: readonly string[];
+  readonly addresses: { readonly ipv4: string; readonly ipv6: string };
+  readonly nodes: {
+    readonly keyExpiry: string;
+    readonly ephemeralTimeout: string;
+    readonly approval: 'automatic' | 'manual';
+    readonly autoUpdate: boolean;
+  };
+  readonly features: Features;
+  readonly guard: GuardLimits;
+  readonly invariants: readonly {
+    readonly src: string;
+    readonly proto?: string;
+    readonly accept: readonly string[];
+    readonly deny: readonly string[];
+    readonly why?: string;
+  }[];
+  readonly signers: readonly {
+    readonly name: string;
+    readonly key: string;
+    readonly validFrom?: string;
+    readonly validUntil?: string;
+  }[];
+}
+
+/** `never` or a length of time. */
+export const expiryMs = (text: string): number | null => (text === 'never' ? null : (parseDuration(text) ?? null));
+
+const readPrefix = (family: 'ipv4' | 'ipv6', text: string, reading: Reading): Prefix => {
+  const prefix = parsePrefix(text) as Prefix;
+  const range = TAILNET_RANGES[family];
+  if (!prefixContains(range, prefix)) {
+    reading.report({
+      code: 'config/out-of-range',
+      span: reading.at('addresses', family),
+      message: `\`${text}\` is not within ${range}.`,
+      help: 'Clients take only addresses of that range for addresses of a tailnet.',
+    });
+  } else if (prefixBits(prefix).length > LONGEST[family]) {
+    reading.report({
+      code: 'config/out-of-range',
+      span: reading.at('addresses', family),
+      message: `\`${text}\` has room for too few nodes.`,
+      help: `The prefix may have a length of at most ${LONGEST[family]}.`,
+    });
+  }
+  return prefix;
+};
+
+const readSigner = (file: TailnetFile['signers'][number], i: number, reading: Reading): Signer => {
+  const from = file.validFrom === undefined ? undefined : parseMoment(file.validFrom, 'start');
+  const until = file.validUntil === undefined ? undefined : parseMoment(file.validUntil, 'end');
+  if (from !== undefined && until !== undefined && from > until) {
+    reading.report({
+      code: 'config/conflicting-fields',
+      span: reading.at('signers', i, 'validUntil'),
+      message: 'The signer is valid until a time before it is valid from.',
+    });
+  }
+  return {
+    name: file.name,
+    key: file.key.trim(),
+    ...(from === undefined ? {} : { validFromMs: from }),
+    ...(until === undefined ? {} : { validUntilMs: until }),
+    at: reading.at('signers', i),
+  };
+};
+
+export const readTailnet = (value: unknown, reading: Reading): TailnetSettings => {
+  const file = value as TailnetFile;
+  file.invariants.forEach(({ accept, deny }, i) => {
+    if (accept.length + deny.length > 0) return;
+    reading.report({
+      code: 'config/empty-entry',
+      span: reading.at('invariants', i),
+      message: 'This invariant asks for nothing.',
+      help: 'Give it `accept` or `deny`.',
+    });
+  });
+  return {
+    name: file.name,
+    displayName: file.displayName ?? file.name,
+    baseDomain: file.baseDomain.toLowerCase(),
+    domains: file.domains ?? (formats.domain.explain(file.name) === undefined ? [file.name] : []),
+    addresses: {
+      ipv4: readPrefix('ipv4', file.addresses.ipv4, reading),
+      ipv6: readPrefix('ipv6', file.addresses.ipv6, reading),
+    },
+    nodes: {
+      keyExpiryMs: expiryMs(file.nodes.keyExpiry),
+      ephemeralTimeoutMs: parseDuration(file.nodes.ephemeralTimeout) as number,
+      approval: file.nodes.approval,
+      autoUpdate: file.nodes.autoUpdate,
+    },
+    features: file.features,
+    guard: file.guard,
+    invariants: file.invariants.map((invariant, i) => ({ ...invariant, at: reading.at('invariants', i) })),
+    signers: file.signers.map((signer, i) => readSigner(signer, i, reading)),
+  };
+};

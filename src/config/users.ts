@@ -1,7 +1,8 @@
 // users.json5: the people of the tailnet, and whom an identity provider may bring along.
 
 import type { Span } from '../base/diagnostic.ts';
-import type { Login } from '../base/ids.ts';
+import { parseLogin, type Login } from '../base/ids.ts';
+import { reportDuplicates, type Reading } from './reading.ts';
 
 export const ROLES = ['owner', 'admin', 'it-admin', 'network-admin', 'billing-admin', 'auditor', 'member'] as const;
 export type Role = (typeof ROLES)[number];
@@ -28,5 +29,52 @@ export interface DomainRule {
 
 export interface UsersDocument {
   readonly users: readonly DeclaredUser[];
-  readonly domains: readonly DomainRule[];
+  readonly domainRules: readonly DomainRule[];
 }
+
+interface UsersFile {
+  readonly users: readonly {
+    readonly login: string;
+    readonly name?: string;
+    readonly role: Role;
+    readonly subject?: string;
+    readonly disabled: boolean;
+  }[];
+  readonly domains: readonly { readonly domain: string; readonly role: Role }[];
+}
+
+export const readUsers = (value: unknown, reading: Reading): UsersDocument => {
+  const file = value as UsersFile;
+  reportDuplicates(
+    reading,
+    file.users.map(({ login }, i) => ({ key: login.toLowerCase(), span: reading.at('users', i, 'login') })),
+    (login) => `The person \`${login}\` is listed twice.`,
+  );
+  reportDuplicates(
+    reading,
+    file.users.flatMap(({ subject }, i) =>
+      subject === undefined ? [] : [{ key: subject, span: reading.at('users', i, 'subject') }],
+    ),
+    (subject) => `The subject \`${subject}\` belongs to two people.`,
+  );
+  reportDuplicates(
+    reading,
+    file.domains.map(({ domain }, i) => ({ key: domain.toLowerCase(), span: reading.at('domains', i, 'domain') })),
+    (domain) => `The domain \`${domain}\` is listed twice.`,
+  );
+  return {
+    users: file.users.map(({ login, name, role, subject, disabled }, i) => ({
+      login: parseLogin(login) as Login,
+      displayName: name ?? login,
+      role,
+      ...(subject === undefined ? {} : { subject }),
+      disabled,
+      at: reading.at('users', i),
+    })),
+    domainRules: file.domains.map(({ domain, role }, i) => ({
+      domain: domain.toLowerCase(),
+      role,
+      at: reading.at('domains', i),
+    })),
+  };
+};
