@@ -41,8 +41,13 @@ export class Server {
 
   static async start(options: ServerOptions): Promise<Server> {
     const server = new Server(options, await freePort());
-    await server.#ready(0);
-    return server;
+    try {
+      await server.#ready(0);
+      return server;
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
   }
 
   #spawn(): Task {
@@ -64,7 +69,9 @@ export class Server {
     const { value } = await eventually('the server prints the line to paste', 20_000, () => {
       const fresh = this.#task.log.slice(from);
       if (this.#task.hasEnded) throw new Error(`the server ended:\n${fresh}`);
-      return LINE.exec(fresh) ?? undefined;
+      const line = LINE.exec(fresh);
+      if (line === null) throw new Error(`the server has not printed it yet:\n${fresh}`);
+      return line;
     });
     this.url = value[1] as string;
     this.authKey = value[2] as string;
