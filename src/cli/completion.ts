@@ -1,6 +1,7 @@
 // `tailplane completion SHELL`: a script made from the commands themselves, so that it can't fall behind them.
 
-import { Argument, Command } from 'commander';
+import type { Command } from 'commander';
+import { Argument } from 'commander';
 
 interface Word {
   readonly name: string;

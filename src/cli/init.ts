@@ -2,12 +2,12 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { parseLogin } from '../base/ids.ts';
 import { EXIT, Failure } from './failure.ts';
 import { createOutput } from './output.ts';
 
-const SCHEMAS = 'https://tailplane.dev/schemas';
+const SCHEMAS = 'https://unpkg.com/tailplane/schemas';
 
 const FILES: Readonly<Record<string, (owner: string) => string>> = {
   'tailnet.json5': (owner) => `{
@@ -15,7 +15,7 @@ const FILES: Readonly<Record<string, (owner: string) => string>> = {
   // Shown in clients as the name of the network.
   name: '${owner.slice(owner.indexOf('@') + 1)}',
   // Machines are <name>.<baseDomain> in MagicDNS. It must not be a domain that the public DNS serves to you.
-  magicDns: { baseDomain: 'tail.internal' },
+  baseDomain: 'tail.internal',
 }
 `,
   'users.json5': (owner) => `{

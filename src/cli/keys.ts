@@ -1,7 +1,8 @@
 // `tailplane keys`: pre-auth keys made at run time. Keys that live in the repository are declared in keys.json5, by hash;
 // `keys create --declare` makes such an entry and leaves the server alone.
 
-import { Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { CreatedKey, KeyAnswer } from '../http/answers.ts';
 import { parseDuration } from './duration.ts';
 import { relativeTime, plain, table } from './output.ts';

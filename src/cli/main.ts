@@ -2,20 +2,12 @@
 // itself here; failures become one clear message and an exit code.
 
 import { Command, CommanderError } from 'commander';
-import { registerAuth } from './auth.ts';
-import { registerBackup } from './backup.ts';
 import { registerCompletion } from './completion.ts';
-import { registerDebug } from './debug.ts';
-import { registerDerp } from './derp.ts';
-import { registerDoctor } from './doctor.ts';
 import { EXIT, Failure } from './failure.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
-import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
-import { registerReview } from './review.ts';
 import { registerServe } from './serve.ts';
-import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
 import { wantsColour } from './output.ts';
@@ -31,17 +23,9 @@ export const buildProgram = (): Command => {
     .configureHelp({ showGlobalOptions: true });
   registerServe(program);
   registerInit(program);
-  registerLint(program);
-  registerReview(program);
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);
-  registerAuth(program);
-  registerSource(program);
-  registerBackup(program);
-  registerDoctor(program);
-  registerDebug(program);
-  registerDerp(program);
   registerCompletion(program);
   registerVersion(program);
   return program;

@@ -1,6 +1,6 @@
 // `tailplane nodes`: the machines that are registered.
 
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { NodeAnswer } from '../http/answers.ts';
 import { plain, relativeTime, table } from './output.ts';
 import type { Output } from './output.ts';

@@ -4,7 +4,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, Option } from 'commander';
+import type { Command } from 'commander';
+import { Option } from 'commander';
 import { parseDocument } from '../config/document.ts';
 import { plainOf } from '../config/located.ts';
 import { renderText } from '../review/text.ts';

@@ -1,6 +1,6 @@
 // `tailplane status`: what the server serves and how it is.
 
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { StatusAnswer } from '../http/answers.ts';
 import { plain, relativeTime } from './output.ts';
 import { serverOf } from './server.ts';

@@ -1,7 +1,7 @@
 // `tailplane version`: what runs, on what.
 
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { createOutput } from './output.ts';
 
 export const packageVersion = (): string => {

@@ -1,9 +1,11 @@
 // The Koa application on the Unix socket of the data folder: what an administrator may ask of a running server. It knows
 // no operation itself; the server hands it a list, so that each operation stands next to what it works on.
 
+import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
-import Router from '@koa/router';
+import { Router } from '@koa/router';
 import Koa from 'koa';
+import { accept } from '../base/outcome.ts';
 import type { Outcome, Refusal } from '../base/outcome.ts';
 import type { Metrics } from './metrics.ts';
 import { HttpRefusal, readJson, refusals } from './refusal.ts';
@@ -65,22 +67,24 @@ export const createAdminApp = (ports: AdminPorts): Koa => {
         const write = async (chunk: Uint8Array): Promise<void> => {
           if (!started) {
             started = true;
-            resolve({ ok: true, value: undefined });
+            resolve(accept(undefined));
           }
-          if (!stream.write(chunk)) await new Promise((drained) => stream.once('drain', drained));
+          if (!stream.write(chunk)) await once(stream, 'drain');
         };
-        run({ params: ctx.params, query: ctx.URL.searchParams, body }, write).then(
-          (outcome) => {
+        const finish = async (): Promise<void> => {
+          try {
+            const outcome = await run({ params: ctx.params, query: ctx.URL.searchParams, body }, write);
             if (outcome.ok) stream.end();
             else if (started) stream.destroy(new Error(outcome.reason));
             resolve(outcome);
-          },
-          (fault: unknown) => {
-            if (started) stream.destroy(fault as Error);
+          } catch (fault) {
+            stream.destroy(fault as Error);
             reject(fault as Error);
-          },
-        );
+          }
+        };
+        void finish();
       });
+      stream.on('error', () => ctx.res.destroy());
       const outcome = await first;
       if (!outcome.ok) throwRefusal(outcome);
       else {

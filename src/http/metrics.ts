@@ -51,13 +51,16 @@ export const createMetrics = (version: string): Metrics => {
       counter.inc(labels, amount);
     },
     gauge: (name, help, read) => {
-      new Gauge({
-        ...named(name),
-        help,
-        collect() {
-          this.set(read());
-        },
-      });
+      registry.registerMetric(
+        new Gauge({
+          ...named(name),
+          registers: [],
+          help,
+          collect() {
+            this.set(read());
+          },
+        }),
+      );
     },
     observe: (name, seconds) => {
       let histogram = histograms.get(name);

@@ -2,7 +2,7 @@
 // endpoints, webhooks. Answers to strangers are constants; what needs an administrator is on the socket (admin.ts).
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import Router from '@koa/router';
+import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Context } from 'koa';
 import type { Metrics } from './metrics.ts';

@@ -2,7 +2,7 @@
 // browsers and `/key` would trust; so the first byte decides: a TLS ClientHello begins with 0x16 (RFC 8446 section 5.1),
 // which no HTTP method does. A connection that says nothing is closed.
 
-import net from 'node:net';
+import type net from 'node:net';
 
 export interface SplitPorts {
   readonly plain: (socket: net.Socket) => void;

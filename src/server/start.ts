@@ -1,0 +1,349 @@
+// Puts the server together, in the order in which each part needs the one before it, and takes it apart in reverse. All
+// wiring is here; no other file knows more than its own part.
+
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import http from 'node:http';
+
+import { createControl } from '../control/control.ts';
+import type { Control } from '../control/ports.ts';
+import { createRelay } from '../derp/relay.ts';
+import { startStunServer } from '../derp/stun-server.ts';
+import { createAdminApp } from '../http/admin.ts';
+import { createMetrics } from '../http/metrics.ts';
+import type { Metrics } from '../http/metrics.ts';
+import { createPublicApp } from '../http/public.ts';
+import { nativeCrypto } from '../keys/native.ts';
+import type { NodeKey } from '../keys/text.ts';
+import { createTailnet } from '../netmap/tailnet.ts';
+import type { Tailnet } from '../netmap/tailnet.ts';
+import { openRegistry } from '../registry/open.ts';
+import type { Registry } from '../registry/registry.ts';
+import { openAdminSocket } from './admin-socket.ts';
+import { prepareDataFolder } from './data-folder.ts';
+import { StartFailure } from './failure.ts';
+import { bindFront } from './front.ts';
+import { followTailnet } from './follow.ts';
+import { createKey, keyOperations } from './key-operations.ts';
+import { keyPairOf } from './keyring.ts';
+import { listenFailure } from './listen.ts';
+import { createLog } from './log.ts';
+import type { Logger } from './log.ts';
+import { nodeOperations } from './node-operations.ts';
+import type { Parts } from './parts.ts';
+import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
+import { formatHostPort, parseHostPort } from './settings.ts';
+import type { HostPort, Settings } from './settings.ts';
+import { statusOperation } from './status-operation.ts';
+import { openCertificate } from './tls.ts';
+
+export { StartFailure } from './failure.ts';
+
+export interface StartOptions {
+  readonly settings: Settings;
+  /** What is served where no source is set. */
+  readonly defaultSource: string;
+  readonly version: string;
+  readonly pretty: boolean;
+  readonly colour: boolean;
+  /** Shows a line that a person is meant to copy. */
+  readonly announce: (line: string) => void;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  /** Resolves when everything is written and every client was told. */
+  readonly stop: (reason: string) => Promise<void>;
+}
+
+const DEFAULT_LISTEN = '127.0.0.1:8080';
+const QUICK_KEY_TTL_MS = 86_400_000;
+
+const hostPortSetting = (name: string, text: string): HostPort => {
+  const parsed = parseHostPort(text);
+  if (parsed) return parsed;
+  throw new StartFailure(
+    'usage',
+    'server/bad-setting',
+    `«${text}» is not an address for --${name}.`,
+    'Write it like 127.0.0.1:8080, [::1]:8080 or :8080.',
+  );
+};
+
+/** Koa answers with a promise that never rejects; Node's servers expect none. */
+const handlerOf = (app: {
+  readonly callback: () => (request: http.IncomingMessage, response: http.ServerResponse) => Promise<void>;
+}): http.RequestListener => {
+  const answer = app.callback();
+  return (request, response) => {
+    void answer(request, response);
+  };
+};
+
+const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::';
+
+/** What clients are told to connect to: the setting, or the address we listen on. */
+const urlOf = (setting: string | undefined, { host, port }: HostPort): URL => {
+  if (setting === undefined)
+    return new URL(`http://${formatHostPort({ host: isWildcard(host) ? '127.0.0.1' : host, port })}`);
+  let url: URL | undefined;
+  try {
+    url = new URL(setting);
+  } catch {
+    // told below
+  }
+  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.username === '')
+    return url;
+  throw new StartFailure(
+    'usage',
+    'server/bad-setting',
+    `«${setting}» can't be the URL of a control server.`,
+    'Write it like https://tail.example.com, without a path: clients drop paths when they connect.',
+  );
+};
+
+/** Closes in reverse order of opening, each step whatever the others did. */
+const createTeardown = (
+  log: Logger,
+): { readonly push: (name: string, step: () => unknown) => void; readonly run: () => Promise<void> } => {
+  const steps: [string, () => unknown][] = [];
+  return {
+    push: (name, step) => {
+      steps.push([name, step]);
+    },
+    run: async () => {
+      for (const [name, step] of steps.splice(0).reverse()) {
+        try {
+          await step();
+        } catch (error) {
+          log.error({ step: name, err: error }, 'could not be closed cleanly');
+        }
+      }
+    },
+  };
+};
+
+const exposeGauges = (metrics: Metrics, registry: Registry, tailnet: Tailnet, control: Control): void => {
+  metrics.gauge('nodes', 'Registered nodes', () => registry.view.nodes.size);
+  metrics.gauge('nodes_online', 'Nodes with a map session', () => control.online());
+  metrics.gauge('fragment_bytes', 'Compressed map fragments kept for sharing', () => tailnet.stats().fragmentBytes);
+  metrics.gauge(
+    'registry_journal_bytes',
+    'Bytes in the journal that the file does not hold yet',
+    () => registry.status().journalBytes,
+  );
+  metrics.gauge('registry_ready', '1 while registrations can be made durable', () =>
+    registry.status().state === 'refusing' ? 0 : 1,
+  );
+  for (const name of Object.keys(control.gauges())) {
+    metrics.gauge(name, name.replaceAll('_', ' '), () => control.gauges()[name] ?? 0);
+  }
+};
+
+/** Prints the command that joins this tailnet, with a fresh key for the tailnet's first owner. */
+const announceJoin = async (
+  parts: Parts,
+  url: string,
+  announce: (line: string) => void,
+  log: Logger,
+): Promise<void> => {
+  const key = await createKey(parts, { reusable: true, ttlMs: QUICK_KEY_TTL_MS, description: 'made at start' });
+  if (key.ok) announce(`tailscale up --login-server ${url} --authkey ${key.value.key}`);
+  else log.warn({ code: key.code }, `no key was made at start: ${key.reason}`);
+};
+
+export const startServer = async (options: StartOptions): Promise<RunningServer> => {
+  const { settings, version } = options;
+  const log = createLog({
+    level: settings.logLevel ?? 'info',
+    pretty: settings.logFormat === 'pretty' || (settings.logFormat !== 'json' && options.pretty),
+    colour: options.colour,
+  });
+  const teardown = createTeardown(log);
+  try {
+    return await assemble(options, log, teardown, version);
+  } catch (error) {
+    await teardown.run();
+    throw error;
+  }
+};
+
+const assemble = async (
+  { settings, defaultSource, announce, colour }: StartOptions,
+  log: Logger,
+  teardown: ReturnType<typeof createTeardown>,
+  version: string,
+): Promise<RunningServer> => {
+  const startedAtMs = Date.now();
+  const now = Date.now;
+  const crypto = nativeCrypto;
+  const random = (sizeBytes: number): Uint8Array => randomBytes(sizeBytes);
+  const dataFolder = prepareDataFolder(settings.data ?? 'data');
+  const asked = hostPortSetting('listen', settings.listen ?? DEFAULT_LISTEN);
+  const onFault = (fault: unknown, at: string): void => log.error({ err: fault, at }, 'fault');
+  const metrics = createMetrics(version);
+
+  const registry = await openRegistry({
+    folder: dataFolder,
+    holder: `tailplane serve, ${formatHostPort(asked)}`,
+    now,
+    warn: ({ code, message }) => log.warn({ code }, message),
+  });
+  teardown.push('registry', () => registry.close());
+
+  const follower = await followTailnet({
+    location: settings.source ?? defaultSource,
+    settings,
+    dataFolder,
+    log,
+    metrics,
+    now,
+    colour,
+  });
+  teardown.push('source', () => follower.close());
+
+  // The port is bound before anything is announced, so that the relay and the URL name the port that is really ours.
+  const front = await bindFront(asked);
+  teardown.push('connections', () => front.close());
+  const bound = front.at;
+  const url = urlOf(settings.url, bound);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const certificate = openCertificate({ settings, dataFolder, host, now });
+  teardown.push('certificate', () => certificate.close());
+
+  const stunAt =
+    settings.stun === undefined ? bound : settings.stun === 'off' ? undefined : hostPortSetting('stun', settings.stun);
+  const stun =
+    stunAt && settings.relay !== false
+      ? await startStunServer(stunAt).catch((error: unknown) => {
+          throw listenFailure(`${formatHostPort(stunAt)} (UDP, for STUN)`, error as NodeJS.ErrnoException);
+        })
+      : undefined;
+  if (stun) teardown.push('stun', () => stun.close());
+
+  const tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
+    nowMs: now,
+    embeddedRegion:
+      settings.relay === false
+        ? null
+        : embeddedRegion({
+            host,
+            port:
+              url.port === '' && settings.url !== undefined
+                ? url.protocol === 'https:'
+                  ? 443
+                  : 80
+                : Number(url.port || bound.port),
+            stunPort: stun?.port,
+            name: settings.relayName ?? 'Tailplane',
+            ...(certificate.pinned === undefined ? {} : { pinned: certificate.pinned }),
+            answersPort80: false,
+          }),
+  });
+  teardown.push(
+    'registry feed',
+    registry.subscribe((changes) => tailnet.apply(changes)),
+  );
+
+  const control = createControl(
+    {
+      crypto,
+      random,
+      now,
+      noiseKey: keyPairOf(crypto, dataFolder, 'noise'),
+      snapshot: follower.snapshot,
+      registry,
+      netmap: tailnet,
+      meter: metrics,
+      note: (level, event, fields) => log[level](fields ?? {}, event),
+    },
+    { url: url.origin },
+  );
+  teardown.push('control', () => control.close());
+
+  const admitNode = (key: NodeKey): boolean => {
+    const id = registry.view.byNodeKey.get(key);
+    return id !== undefined && tailnet.node(id)?.authorized === true;
+  };
+  const relay =
+    settings.relay === false
+      ? undefined
+      : createRelay({ crypto, random, admit: admitNode }, { key: keyPairOf(crypto, dataFolder, 'relay') });
+  if (relay) teardown.push('relay', () => relay.close());
+
+  const app = createPublicApp({
+    keyAnswer: control.keyAnswer,
+    unready: () => (registry.status().state === 'refusing' ? ['registrations are refused: the disk fails'] : []),
+    ...(relay ? { relayRequest: relay.handleRequest } : {}),
+    metrics,
+    metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
+    onFault,
+  });
+  front.open(
+    {
+      answer: handlerOf(app),
+      upgrade: (request, socket, head) => {
+        if ((request.url ?? '').split('?')[0] !== '/ts2021')
+          return relay?.handleUpgrade(request, socket, head) ?? false;
+        control.upgrade(request, socket, head);
+        return true;
+      },
+    },
+    certificate,
+  );
+  teardown.push('new connections', () => front.refuse());
+
+  const parts: Parts = {
+    snapshot: follower.snapshot,
+    registry,
+    tailnet,
+    now,
+    random,
+  };
+  follower.onSwap((snapshot) => {
+    tailnet.setSnapshot(snapshot);
+    control.recheck();
+  });
+  exposeGauges(metrics, registry, tailnet, control);
+
+  const admin = http.createServer(
+    handlerOf(
+      createAdminApp({
+        operations: [
+          ...nodeOperations(parts),
+          ...keyOperations(parts),
+          statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
+        ],
+        downloads: [],
+        metrics,
+        onFault,
+      }),
+    ),
+  );
+  const adminSocket = await openAdminSocket(admin, dataFolder);
+  teardown.push('administration', () => {
+    admin.close();
+    admin.closeAllConnections();
+    fs.rmSync(adminSocket, { force: true });
+  });
+
+  log.info(
+    {
+      url: url.origin,
+      listen: formatHostPort(bound),
+      relay: relay ? EMBEDDED_REGION : 'off',
+      stun: stun?.port ?? 'off',
+      data: dataFolder,
+    },
+    `tailplane ${version} serves ${follower.snapshot().tailnet.name}`,
+  );
+  if (settings.quickStart !== false) await announceJoin(parts, url.origin, announce, log);
+  return {
+    url: url.origin,
+    stop: async (reason) => {
+      log.info({ reason }, 'stopping');
+      await teardown.run();
+      log.info('stopped');
+    },
+  };
+};

@@ -1,0 +1,56 @@
+// What `tailplane status` shows: one look at every part.
+
+import { accept } from '../base/outcome.ts';
+import type { AdminOperation } from '../http/admin.ts';
+import type { StatusAnswer } from '../http/answers.ts';
+import type { Control } from '../control/ports.ts';
+import type { Relay } from '../derp/relay.ts';
+import type { Follower } from './follow.ts';
+import type { Parts } from './parts.ts';
+
+export interface StatusInputs {
+  readonly version: string;
+  readonly url: string;
+  readonly startedAtMs: number;
+  readonly parts: Parts;
+  readonly follower: Follower;
+  readonly control: Control;
+  readonly relay: Relay | undefined;
+}
+
+export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
+  method: 'get',
+  path: '/status',
+  run: () => {
+    const { version, url, startedAtMs, parts, follower, control, relay } = inputs;
+    const snapshot = follower.snapshot();
+    const refused = follower.refused();
+    const registry = parts.registry.status();
+    const source = follower.source();
+    const first = refused?.diagnostics.find(({ severity }) => severity === 'error');
+    const answer: StatusAnswer = {
+      version,
+      url,
+      startedAt: new Date(startedAtMs).toISOString(),
+      revision: snapshot.revision,
+      digest: snapshot.digest,
+      state: refused ? 'refused' : 'serving',
+      tailnet: snapshot.tailnet.name,
+      nodes: { total: parts.registry.view.nodes.size, online: control.online() },
+      problems: [
+        ...(refused
+          ? [`revision ${refused.revision} was refused: ${first?.message.split('\n')[0] ?? 'it has errors'}`]
+          : []),
+        ...(source.refusal ? [`the source can't be read: ${source.refusal.reason}`] : []),
+        ...(registry.problem === null ? [] : [`registrations are refused for now: ${registry.problem}`]),
+      ],
+      source,
+      reconcile: refused
+        ? { refused: refused.revision, at: new Date(refused.atMs).toISOString(), diagnostics: refused.diagnostics }
+        : null,
+      registry,
+      relay: relay?.stats() ?? null,
+    };
+    return accept(answer);
+  },
+});
