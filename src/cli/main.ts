@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { registerCompletion } from './completion.ts';
+import { registerDebug } from './debug.ts';
 import { EXIT, Failure } from './failure.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
@@ -26,6 +27,7 @@ export const buildProgram = (): Command => {
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);
+  registerDebug(program);
   registerCompletion(program);
   registerVersion(program);
   return program;

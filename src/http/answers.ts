@@ -68,3 +68,35 @@ export interface StatusAnswer {
   readonly registry: unknown;
   readonly relay: unknown;
 }
+
+export interface SessionAnswer {
+  readonly node: number;
+  readonly name: string;
+  readonly remote: string;
+  readonly capver: number;
+  readonly since: string;
+  readonly messages: number;
+  readonly sentBytes: number;
+  readonly lastSent: string | null;
+  readonly state: string;
+}
+
+export interface TimelineAnswer {
+  readonly at: string;
+  readonly kind: string;
+  readonly fields: readonly string[];
+  readonly causes: readonly string[];
+  readonly sizeBytes: number;
+}
+
+/** A machine that waits for a person to say yes. */
+export interface LoginAnswer {
+  readonly code: string;
+  readonly hostname: string;
+  readonly os: string;
+  readonly version: string;
+  readonly remote: string;
+  readonly created: string;
+  readonly expires: string;
+  readonly state: string;
+}

@@ -21,6 +21,7 @@ import { openRegistry } from '../registry/open.ts';
 import type { Registry } from '../registry/registry.ts';
 import { openAdminSocket } from './admin-socket.ts';
 import { prepareDataFolder } from './data-folder.ts';
+import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
 import { bindFront } from './front.ts';
 import { followTailnet } from './follow.ts';
@@ -312,6 +313,7 @@ const assemble = async (
         operations: [
           ...nodeOperations(parts),
           ...keyOperations(parts),
+          ...debugOperations(parts, control),
           statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
         ],
         downloads: [],
