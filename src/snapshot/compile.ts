@@ -1,8 +1,19 @@
 // The files of one revision → one Snapshot, or every reason why there is none.
 
-import type { Diagnostic } from '../base/diagnostic.ts';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { formatHex, utf8 } from '../base/bytes.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { compareDiagnostics, hasErrors, type Diagnostic } from '../base/diagnostic.ts';
 import type { Revision } from '../base/ids.ts';
-import type { Snapshot } from './snapshot.ts';
+import { readFolder, type TailnetFolder } from '../config/folder.ts';
+import { compilePolicy, type CompiledPolicy } from '../policy/compile.ts';
+import type { TailnetFacts } from '../policy/facts.ts';
+import { readPolicy } from '../policy/read.ts';
+import { runTests } from '../policy/tests.ts';
+import { checkFolder } from './check.ts';
+import { deepFreeze } from './freeze.ts';
+import type { Snapshot, User } from './snapshot.ts';
+import { userIdOf } from './user.ts';
 
 export interface CompileInput {
   readonly revision: Revision;
@@ -15,10 +26,62 @@ export interface CompileResult {
   readonly snapshot?: Snapshot;
   /** In the order of `compareDiagnostics`. */
   readonly diagnostics: readonly Diagnostic[];
+  /** What could be read, whether or not it made a snapshot: the ground on which the linter stands. */
+  readonly folder: TailnetFolder;
 }
 
+const usersOf = (folder: TailnetFolder): readonly User[] =>
+  (folder.users?.users ?? [])
+    .map((user) => ({ ...user, id: userIdOf(user.login) }))
+    .sort((a, b) => (a.login < b.login ? -1 : a.login > b.login ? 1 : 0));
+
+/** Without the people a policy can't be judged: every login in it would be unknown. */
+const policyOf = (
+  folder: TailnetFolder,
+  users: readonly User[],
+  diagnostics: Diagnostic[],
+): CompiledPolicy | undefined => {
+  if (folder.policy === undefined || !folder.tailnet || !folder.users) return undefined;
+  const facts: TailnetFacts = { name: folder.tailnet.name, domains: folder.tailnet.domains, users };
+  if (folder.policy === null) return compilePolicy(null, facts);
+  if (!folder.policy.root) return undefined;
+  const read = readPolicy(folder.policy.root, facts);
+  diagnostics.push(...read.diagnostics);
+  if (!read.document) return undefined;
+  const policy = compilePolicy(read.document, facts);
+  const byId = new Map(users.map((user) => [user.id, user]));
+  diagnostics.push(...runTests(policy, [], (id) => byId.get(id)));
+  return policy;
+};
+
 /** Pure, and never throws on what the files hold. */
-export const compileSnapshot = (input: CompileInput): CompileResult => {
-  void input;
-  return { diagnostics: [] };
+export const compileSnapshot = ({ revision, files }: CompileInput): CompileResult => {
+  const folder = readFolder(files);
+  const users = usersOf(folder);
+  const diagnostics = [...folder.diagnostics];
+  const policy = policyOf(folder, users, diagnostics);
+  diagnostics.push(...checkFolder(folder, users, policy));
+  diagnostics.sort(compareDiagnostics);
+
+  const { tailnet, routes, dns, keys, nodes, derp } = folder;
+  const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp;
+  if (!whole || hasErrors(diagnostics)) return { diagnostics, folder };
+  const snapshot: Snapshot = {
+    revision,
+    digest: `sha256:${formatHex(sha256(utf8(canonicalJson(folder.plain))))}`,
+    tailnet,
+    users,
+    userById: new Map(users.map((user) => [user.id, user])),
+    userByLogin: new Map(users.map((user) => [user.login.toLowerCase(), user])),
+    domainRules: folder.users.domainRules,
+    policy,
+    policyFile: folder.policy ? { file: folder.policy.file, text: folder.policy.text } : null,
+    routes,
+    dns,
+    authKeys: new Map(keys.authKeys.map((key) => [key.id, key])),
+    apiCredentials: new Map(keys.apiCredentials.map((key) => [key.id, key])),
+    nodes,
+    derp,
+  };
+  return { snapshot: deepFreeze(snapshot), diagnostics, folder };
 };

@@ -1,16 +1,15 @@
 // A Snapshot is one revision of the tailnet folder, checked and compiled: deep-frozen, swapped by one assignment, held by
 // one reference for a whole request. Everything declared that a client may ever notice is in here.
 
-import type { Prefix } from '../base/address.ts';
 import type { Login, Revision, StableId, Tag, UserId } from '../base/ids.ts';
 import type { DerpSettings } from '../config/derp.ts';
 import type { DnsSettings } from '../config/dns.ts';
 import type { DeclaredApiCredential, DeclaredAuthKey } from '../config/keys.ts';
-import type { LocatedNode } from '../config/located.ts';
 import type { NodeDeclaration } from '../config/nodes.ts';
 import type { RouteApproval } from '../config/routes.ts';
 import type { TailnetSettings } from '../config/tailnet.ts';
 import type { DeclaredUser, DomainRule } from '../config/users.ts';
+import type { CompiledPolicy } from '../policy/compile.ts';
 
 export interface User extends DeclaredUser {
   readonly id: UserId;
@@ -27,8 +26,10 @@ export interface Snapshot {
   /** By lower-cased login. */
   readonly userByLogin: ReadonlyMap<string, User>;
   readonly domainRules: readonly DomainRule[];
-  /** Null where the folder has no policy: everything in the tailnet may talk to everything. */
-  readonly policyDocument: { readonly file: string; readonly text: string; readonly root: LocatedNode } | null;
+  /** Without a policy file: everything in the tailnet may talk to everything. */
+  readonly policy: CompiledPolicy;
+  /** The text as it stands in the repository; null without a policy file. */
+  readonly policyFile: { readonly file: string; readonly text: string } | null;
   readonly routes: readonly RouteApproval[];
   readonly dns: DnsSettings;
   /** By id. */
@@ -47,9 +48,3 @@ export interface SelectableNode {
   readonly owner: Login | null;
   readonly tags: readonly Tag[];
 }
-
-/** What nodes.json5 says about a node; where several entries match, the most exact one: id, then name, then tag. */
-export type DeclarationOf = (snapshot: Snapshot, node: SelectableNode) => NodeDeclaration | undefined;
-
-/** What routes.json5 approves for a node: subnets, and both exit routes for an exit node. */
-export type ApprovedRoutesOf = (snapshot: Snapshot, node: SelectableNode) => readonly Prefix[];
