@@ -37,6 +37,7 @@ const HIDDEN: Record<string, string> = {
   '\ufeff': 'a byte order mark',
 };
 // Characters that show as nothing or turn the reading direction: what a reviewer sees is not what a parser reads.
+// oxlint-disable-next-line no-control-regex -- NUL is one of them
 const HIDDEN_PATTERN = new RegExp('[\\u0000\\u200b\\u2028\\u2029\\u202a-\\u202e\\u2060\\u2066-\\u2069\\ufeff]', 'g');
 const REFUSED_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 /** A file can hold a problem on every line; nobody reads more than this. */

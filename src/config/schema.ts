@@ -233,6 +233,23 @@ const withoutNoise = (problems: readonly Problem[]): Problem[] => {
   return [...kept];
 };
 
+/** A misspelt field is also a missing one: one mistake, one finding. */
+const withoutEcho = (problems: readonly Problem[]): Problem[] => {
+  const meant = new Set(
+    problems.flatMap(({ keyword, instancePath, params, parentSchema }) =>
+      keyword === 'additionalProperties'
+        ? [
+            `${instancePath}\0${suggest(String(params['additionalProperty']), Object.keys(parentSchema?.properties ?? {}))}`,
+          ]
+        : [],
+    ),
+  );
+  return problems.filter(
+    ({ keyword, instancePath, params }) =>
+      keyword !== 'required' || !meant.has(`${instancePath}\0${String(params['missingProperty'])}`),
+  );
+};
+
 export interface Checked {
   /** The plain value with defaults filled in; absent where the shape is wrong. */
   readonly value?: unknown;
@@ -244,7 +261,7 @@ export const checkSchema = (name: SchemaName, root: LocatedNode): Checked => {
   const value = plainOf(root);
   const validate = validatorOf(name);
   if (validate(value)) return { value, diagnostics: [] };
-  const problems = withoutNoise((validate.errors ?? []).slice(0, 10 * REPORTS_LIMIT) as Problem[]);
+  const problems = withoutEcho(withoutNoise((validate.errors ?? []).slice(0, 10 * REPORTS_LIMIT) as Problem[]));
   const diagnostics = problems.slice(0, REPORTS_LIMIT).map((problem): Diagnostic => {
     const { code, span, message, help, related } = explain(problem, root);
     return { code, severity: 'error', message, span, ...(help ? { help } : {}), ...(related ? { related } : {}) };

@@ -1,0 +1,68 @@
+// One line of a file with a stretch of it underlined, safe to print anywhere: control characters are shown as pictures,
+// secrets are masked, a very long line is cut around what matters, and wide letters are counted as two columns.
+
+import type { Span } from '../base/diagnostic.ts';
+import { maskSecrets } from '../config/secrets.ts';
+
+export interface Excerpt {
+  readonly line: number;
+  readonly text: string;
+  /** In columns of a terminal. */
+  readonly indent: number;
+  readonly width: number;
+}
+
+const TAB = '  ';
+const MOST = 120;
+const BEFORE = 40;
+
+/** Control characters as their pictures (U+2400 and on), and what turns the reading direction as an escape. */
+export const printable = (text: string): string =>
+  text
+    .replaceAll('\t', TAB)
+    // oxlint-disable-next-line no-control-regex -- finding these is the point
+    .replaceAll(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+    .replaceAll('\u007f', '\u2421')
+    .replaceAll(
+      /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+      (c) => `<U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}>`,
+    );
+
+const WIDE =
+  /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]$/u;
+const NO_WIDTH = /^[\p{Mn}\p{Me}\u200d\ufe0f]$/u;
+
+/** Columns that a text takes in a terminal. */
+export const columnsOf = (text: string): number => {
+  let columns = 0;
+  for (const character of text) columns += NO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return columns;
+};
+
+const lineAt = (source: string, offset: number): { readonly start: number; readonly end: number } => {
+  let start = Math.min(offset, source.length);
+  while (start > 0 && !/[\r\n]/.test(source[start - 1] as string)) start--;
+  let end = Math.min(offset, source.length);
+  while (end < source.length && !/[\r\n]/.test(source[end] as string)) end++;
+  return { start, end };
+};
+
+/** The first line of the span; undefined where the source does not reach so far. */
+export const excerptOf = (source: string | undefined, span: Span): Excerpt | undefined => {
+  if (source === undefined || span.start.offset > source.length || source === '') return undefined;
+  const line = lineAt(source, span.start.offset);
+  const from = span.start.offset - line.start;
+  const to = Math.max(Math.min(span.end.offset, line.end) - line.start, from);
+  const masked = maskSecrets(source.slice(line.start, line.end));
+  const cutStart = masked.length > MOST && from > BEFORE ? from - BEFORE : 0;
+  const cutEnd = Math.min(masked.length, cutStart + MOST);
+  const part = (start: number, end: number): string =>
+    printable(masked.slice(Math.min(start, cutEnd), Math.min(end, cutEnd)));
+  const lead = cutStart > 0 ? '…' : '';
+  return {
+    line: span.start.line,
+    text: `${lead}${part(cutStart, cutEnd)}${cutEnd < masked.length ? '…' : ''}`.trimEnd(),
+    indent: lead.length + columnsOf(part(cutStart, from)),
+    width: Math.max(columnsOf(part(from, to)), 1),
+  };
+};
