@@ -2,6 +2,7 @@
 // itself here; failures become one clear message and an exit code.
 
 import { Command, CommanderError } from 'commander';
+import { registerAuth } from './auth.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDebug } from './debug.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -27,6 +28,7 @@ export const buildProgram = (): Command => {
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);
+  registerAuth(program);
   registerDebug(program);
   registerCompletion(program);
   registerVersion(program);

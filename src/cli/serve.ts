@@ -8,8 +8,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { parseDocument } from '../config/document.ts';
 import { plainOf } from '../config/located.ts';
-import { renderText } from '../review/text.ts';
-import { StartFailure, startServer } from '../server/start.ts';
+import { renderTerminal } from '../review/terminal.ts';
+import { StartFailure } from '../server/failure.ts';
 import { SETTINGS, flagOf, resolveSettings, variableOf } from '../server/settings.ts';
 import type { SettingRow } from '../server/settings.ts';
 import { EXIT, Failure } from './failure.ts';
@@ -30,8 +30,8 @@ const readSettingsFile = (named: string | undefined): { path: string; value: Rec
   const bytes = fs.readFileSync(file);
   const { root, diagnostics } = parseDocument(path.basename(file), bytes, { dialect: 'json5' });
   if (root?.kind !== 'object') {
-    const sources = new Map([[path.basename(file), bytes]]);
-    const text = renderText(diagnostics, { sources, colour: false });
+    const sources = new Map([[path.basename(file), bytes.toString('utf8')]]);
+    const text = renderTerminal({ diagnostics, sources }, { colour: false });
     throw new Failure(
       EXIT.usage,
       'server/bad-setting',
@@ -85,6 +85,8 @@ export const registerServe = (program: Command): void => {
         );
       }
       const terminal = process.stderr.isTTY;
+      // Loaded late, so that the other commands start without the whole server.
+      const { startServer } = await import('../server/start.ts');
       const server = await startServer({
         settings,
         defaultSource: defaultSource(),

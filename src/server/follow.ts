@@ -5,7 +5,7 @@ import { compareDiagnostics } from '../base/diagnostic.ts';
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Metrics } from '../http/metrics.ts';
-import { renderText } from '../review/text.ts';
+import { renderTerminal } from '../review/terminal.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { openSource } from '../source/open.ts';
@@ -64,7 +64,10 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
   const compile = (tree: SourceTree): { snapshot?: Snapshot; diagnostics: readonly Diagnostic[]; report: string } => {
     const { snapshot, diagnostics } = compileSnapshot({ revision: tree.revision, files: tree.files });
     const sorted = [...diagnostics].sort(compareDiagnostics);
-    const report = sorted.length === 0 ? '' : renderText(sorted, { sources: tree.files, colour });
+    const sources = new Map(
+      [...tree.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')] as const),
+    );
+    const report = sorted.length === 0 ? '' : renderTerminal({ diagnostics: sorted, sources }, { colour });
     return { ...(snapshot ? { snapshot } : {}), diagnostics: sorted, report };
   };
   const show = (report: string): void => {

@@ -12,6 +12,7 @@ import { startStunServer } from '../derp/stun-server.ts';
 import { createAdminApp } from '../http/admin.ts';
 import { createMetrics } from '../http/metrics.ts';
 import type { Metrics } from '../http/metrics.ts';
+import { mountLoginPage } from '../http/login.ts';
 import { createPublicApp } from '../http/public.ts';
 import { nativeCrypto } from '../keys/native.ts';
 import type { NodeKey } from '../keys/text.ts';
@@ -30,6 +31,7 @@ import { keyPairOf } from './keyring.ts';
 import { listenFailure } from './listen.ts';
 import { createLog } from './log.ts';
 import type { Logger } from './log.ts';
+import { findPendingLogin, loginOperations } from './login-operations.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
@@ -37,8 +39,6 @@ import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate } from './tls.ts';
-
-export { StartFailure } from './failure.ts';
 
 export interface StartOptions {
   readonly settings: Settings;
@@ -272,6 +272,13 @@ const assemble = async (
       : createRelay({ crypto, random, admit: admitNode }, { key: keyPairOf(crypto, dataFolder, 'relay') });
   if (relay) teardown.push('relay', () => relay.close());
 
+  const parts: Parts = {
+    snapshot: follower.snapshot,
+    registry,
+    tailnet,
+    now,
+    random,
+  };
   const app = createPublicApp({
     keyAnswer: control.keyAnswer,
     unready: () => (registry.status().state === 'refusing' ? ['registrations are refused: the disk fails'] : []),
@@ -279,6 +286,12 @@ const assemble = async (
     metrics,
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
+    mount: (router) =>
+      mountLoginPage(router, {
+        tailnet: () => follower.snapshot().tailnet.name,
+        find: (id) => findPendingLogin(parts, id),
+        now,
+      }),
   });
   front.open(
     {
@@ -294,13 +307,6 @@ const assemble = async (
   );
   teardown.push('new connections', () => front.refuse());
 
-  const parts: Parts = {
-    snapshot: follower.snapshot,
-    registry,
-    tailnet,
-    now,
-    random,
-  };
   follower.onSwap((snapshot) => {
     tailnet.setSnapshot(snapshot);
     control.recheck();
@@ -313,6 +319,7 @@ const assemble = async (
         operations: [
           ...nodeOperations(parts),
           ...keyOperations(parts),
+          ...loginOperations(parts, control),
           ...debugOperations(parts, control),
           statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
         ],
