@@ -200,6 +200,23 @@ export const catalogue = {
   'identity/key-used': 'The auth key was made for one use and has been used',
   'identity/key-expired': 'The auth key has expired',
   'identity/key-revoked': 'The auth key was revoked',
+
+  // control: what clients ask
+  'control/too-old': 'The client is older than the server can serve',
+  'control/unknown-node': 'No node has this node key',
+  'control/wrong-machine': 'The node key belongs to another machine',
+  'control/node-disabled': 'The machine is disabled in nodes.json5',
+  'control/unknown-user': 'The person is not a user of the tailnet',
+  'control/user-disabled': 'The person is disabled in users.json5',
+  'control/tags-refused': 'A tag that was asked for may not be given',
+  'control/other-tailnet': 'The device insists on another tailnet',
+  'control/login-denied': 'An administrator refused the login',
+  'control/busy': 'The server has too much to do at the moment',
+  'control/offline': 'The node has no connection to the server',
+  'control/silent': 'The node did not answer in time',
+  'control/dns-name': 'The name is not one of the node',
+  'control/dns-unsupported': 'The server publishes no DNS records',
+  'control/unknown-check': 'There is no such SSH check, or its time is over',
 } as const satisfies Record<string, string>;
 
 export type Code = keyof typeof catalogue;

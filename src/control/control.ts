@@ -1,8 +1,159 @@
 // Control is what clients talk to: `/key`, `/ts2021`, and over Noise the registration, the map and the small requests.
 // This file puts its parts together; each part has a file of its own.
 
-import type { Control, ControlOptions, ControlPorts } from './ports.ts';
+import { createCallbacks } from './callback.ts';
+import { openConnection, type Call, type Connection, type Handler } from './connection.ts';
+import { createErrands } from './errand.ts';
+import { keyAnswerOf } from './key.ts';
+import { createLogins } from './logins.ts';
+import { createMapHandler } from './map.ts';
+import { createOutbox } from './outbox.ts';
+import type { Control, ControlLimits, ControlOptions, ControlPorts } from './ports.ts';
+import { createPresence } from './presence.ts';
+import { createRegisterHandler } from './register.ts';
+import { createScheduler } from './scheduler.ts';
+import { createSshChecks } from './ssh.ts';
+import { createStanding } from './standing.ts';
+import { createUpgrade, type Peer } from './upgrade.ts';
+import type { Channel } from './channel.ts';
+import { createWheel } from './wheel.ts';
 
-export const createControl = (_ports: ControlPorts, _options: ControlOptions): Control => {
-  throw new Error('comes with the sessions');
+export const DEFAULT_LIMITS: ControlLimits = {
+  connections: 50_000,
+  connectionsPerMachine: 16,
+  waitingHandshakes: 20_000,
+  waitingRegistrations: 2_000,
+  handshakeTimeoutMs: 10_000,
+  bodyTimeoutMs: 15_000,
+  bodyBytes: 1 << 20,
+  offlineGraceMs: 10_000,
+  gatherMs: 50,
+  keepAliveMs: 50_000,
+  loginMs: 15 * 60_000,
+};
+
+/** How long work may keep the event loop from its sockets. */
+const SLICE_MS = 5;
+const DRAIN_MS = 1000;
+
+interface Route {
+  readonly method: string;
+  readonly handler: Handler;
+}
+
+export const createControl = (ports: ControlPorts, options: ControlOptions): Control => {
+  const { crypto, meter, netmap, note, now, random, registry, snapshot } = ports;
+  const { url } = options;
+  const limits: ControlLimits = { ...DEFAULT_LIMITS, ...options.limits };
+
+  const onFault = (fault: unknown): void => note('error', 'task failed', { fault });
+  const scheduler = createScheduler(SLICE_MS, onFault);
+  const wheel = createWheel();
+  const standing = createStanding(snapshot, registry);
+  const outbox = createOutbox(scheduler, limits.gatherMs, now);
+  const { offlineGraceMs, loginMs } = limits;
+  const presence = createPresence({ now, registry, netmap, snapshot, note, offlineGraceMs });
+  const logins = createLogins({ now, random, registry, standing, snapshot, url, loginMs });
+  const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
+  const callbacks = createCallbacks(presence, random, now);
+  const errands = createErrands({ registry, netmap, standing, note, publishDns: ports.publishDns });
+  const shared = { now, registry, netmap, presence, scheduler, standing, limits, note };
+  const register = createRegisterHandler({ ...shared, snapshot, logins, meter });
+  const map = createMapHandler({ ...shared, outbox, wheel });
+
+  const routes = new Map<string, Route>([
+    ['/machine/register', { method: 'POST', handler: register }],
+    ['/machine/map', { method: 'POST', handler: map }],
+    ['/machine/set-dns', { method: 'POST', handler: errands.setDns }],
+    ['/machine/feature/query', { method: 'POST', handler: errands.feature }],
+    ['/machine/audit-log', { method: 'POST', handler: errands.auditLog }],
+    ['/machine/set-device-attr', { method: 'PATCH', handler: errands.attributes }],
+    ['/machine/update-health', { method: 'POST', handler: errands.health }],
+    ['/machine/whoami', { method: 'GET', handler: errands.whoami }],
+    [
+      '/machine/id-token',
+      { method: 'POST', handler: (call: Call) => call.answer(501, 'this server issues no identity tokens') },
+    ],
+  ]);
+
+  const handle: Handler = (call) => {
+    if (call.path.startsWith('/machine/ping/')) return callbacks.handle(call);
+    if (call.path.startsWith('/machine/ssh/action/') && call.method === 'GET') return ssh.handle(call);
+    const route = routes.get(call.path);
+    if (!route) return call.answer(404, 'not found');
+    if (route.method !== call.method) return call.answer(405, 'method not allowed', { allow: route.method });
+    return route.handler(call);
+  };
+
+  const connections = new Set<Connection>();
+  const byMachine = new Map<string, Set<Connection>>();
+  let closing = false;
+
+  const connected = (peer: Peer, channel: Channel): void => {
+    const siblings = byMachine.get(peer.machineKey) ?? new Set();
+    const connection = openConnection({ limits, wheel, note, handle }, peer, channel, () => {
+      connections.delete(connection);
+      siblings.delete(connection);
+      if (siblings.size === 0) byMachine.delete(peer.machineKey);
+    });
+    connections.add(connection);
+    siblings.add(connection);
+    byMachine.set(peer.machineKey, siblings);
+    // A set remembers in which order its members came.
+    const [oldest] = siblings;
+    if (siblings.size > limits.connectionsPerMachine) oldest?.destroy();
+  };
+
+  const upgrade = createUpgrade({
+    crypto,
+    random,
+    scheduler,
+    meter,
+    limits,
+    connected,
+    noiseKey: ports.noiseKey,
+    remoteOf: options.remoteOf ?? ((request) => request.socket.remoteAddress ?? ''),
+    hasRoom: () => !closing && connections.size < limits.connections,
+  });
+
+  const unsubscribe = registry.subscribe((changes) => {
+    for (const change of changes) if (change.kind === 'node-removed') presence.sessionOf(change.node.id)?.end();
+  });
+
+  return {
+    keyAnswer: keyAnswerOf(ports.noiseKey.publicKey),
+    upgrade,
+    recheck: () => {
+      for (const session of presence.sessions()) {
+        const node = registry.view.nodes.get(session.node);
+        if (!node || !standing.isWelcome(node).ok) session.end();
+      }
+    },
+    isOnline: (node) => netmap.isOnline(node),
+    online: () => presence.online(),
+    sessions: () => [...presence.sessions()].map((session) => session.status()),
+    ping: callbacks.ping,
+    callNode: callbacks.callNode,
+    approveLogin: logins.approveLogin,
+    denyLogin: logins.denyLogin,
+    sshChecks: ssh.sshChecks,
+    decideSshCheck: ssh.decideSshCheck,
+    gauges: () => ({
+      control_connections: connections.size,
+      control_online: presence.online(),
+      control_waiting_handshakes: scheduler.waiting('handshake'),
+      control_waiting_registrations: scheduler.waiting('registration'),
+      control_waiting_maps: scheduler.waiting('map'),
+    }),
+    close: async () => {
+      closing = true;
+      unsubscribe();
+      presence.close();
+      for (const session of presence.sessions()) session.end();
+      for (const connection of connections) connection.drain();
+      const endMs = now() + DRAIN_MS;
+      while (connections.size > 0 && now() < endMs) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (const connection of connections) connection.destroy();
+    },
+  };
 };

@@ -8,44 +8,17 @@ import type { Login, NodeId, StableId, Tag } from '../base/ids.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Crypto, Random } from '../keys/crypto.ts';
 import type { KeyPair } from '../keys/pair.ts';
-import type { SshDecision } from '../policy/population.ts';
+import type { Tailnet } from '../netmap/tailnet.ts';
 import type { LoginId, LoginRecord, NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
-import type { UserProfile } from '../wire/user.ts';
 
-/** One client's map stream as netmap keeps it: it knows what the client was sent, and gives what is missing. */
-export interface MapStream {
-  /**
-   * The next framed messages, complete with their lengths; undefined while the client has everything. Called only when the
-   * connection takes bytes, so what a slow client gets is always the newest state. The first call gives the full map.
-   */
-  readonly next: () => readonly Uint8Array[] | undefined;
-  /** No more wakes and no more bytes. */
-  readonly close: () => void;
-}
-
-/** The part of netmap that serves sessions. */
-export interface MapSource {
-  readonly openStream: (request: {
-    readonly node: NodeId;
-    readonly capver: CapabilityVersion;
-    /** Called whenever `next` would give something after it gave undefined; must be cheap and may be called often. */
-    readonly wake: () => void;
-  }) => MapStream;
-  /** One complete framed message for a client that fetches once, without its peers if so asked. */
-  readonly fetch: (request: {
-    readonly node: NodeId;
-    readonly capver: CapabilityVersion;
-    readonly omitPeers: boolean;
-  }) => readonly Uint8Array[];
-  readonly setOnline: (node: NodeId, online: boolean) => void;
-  /** Whom a node belongs to, as its map says it; tagged nodes belong to the pseudo user. */
-  readonly profileOf: (node: NodeRecord) => UserProfile;
-  /** What the policy says about an SSH session, for check mode. */
-  readonly sshDecision: (source: NodeId, destination: NodeId, user: string) => SshDecision;
-}
+/** The part of the live tailnet that control uses. */
+export type MapSource = Pick<
+  Tailnet,
+  'population' | 'setOnline' | 'isOnline' | 'node' | 'accountOf' | 'open' | 'fetchOnce'
+>;
 
 /** Puts a record in the public DNS; resolves when the authoritative servers answer with it. */
 export type DnsPublisher = (record: { readonly name: string; readonly value: string }) => Promise<Outcome<void>>;

@@ -1,0 +1,166 @@
+// Interactive logins: a machine without a key is given a URL, a person decides there, and the machine's next request waits
+// until that happened. The registry remembers logins; this file waits for them, and lets a person decide
+// (protocol: controlclient/auto.go, authRoutine).
+
+import { formatBase32 } from '../base/bytes.ts';
+import type { Login, Tag } from '../base/ids.ts';
+import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import type { Random } from '../keys/crypto.ts';
+import { parseLoginId, type LoginId, type LoginRecord, type NodeRecord } from '../registry/record.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { RegisterRequest } from '../wire/register.ts';
+import type { Control } from './ports.ts';
+import { keyExpiry } from './expiry.ts';
+import type { Standing } from './standing.ts';
+import type { Peer } from './upgrade.ts';
+
+const ID_BYTES = 20;
+/** How many logins one address may begin in the time that a login lasts. */
+const PER_ADDRESS = 60;
+
+export interface LoginPorts {
+  readonly now: () => number;
+  readonly random: Random;
+  readonly registry: Registry;
+  readonly standing: Standing;
+  readonly snapshot: () => Snapshot;
+  readonly url: string;
+  readonly loginMs: number;
+}
+
+export interface Logins extends Pick<Control, 'approveLogin' | 'denyLogin'> {
+  /** The URL where a person decides about this machine: the one it was given before, while that holds. */
+  readonly begin: (peer: Peer, request: RegisterRequest) => Promise<Outcome<string>>;
+  /** The login behind a URL, if this machine and key were given it. */
+  readonly find: (peer: Peer, request: RegisterRequest) => LoginRecord | undefined;
+  /** The login as it is when it was decided, ran out, or the client gave up. */
+  readonly settled: (login: LoginRecord, gone: AbortSignal) => Promise<LoginRecord>;
+}
+
+export const createLogins = (ports: LoginPorts): Logins => {
+  const { now, registry, standing } = ports;
+  const waiters = new Map<LoginId, Set<() => void>>();
+  /** Logins begun by each address; cleared when the time of a login has passed. */
+  const begun = new Map<string, number>();
+  let begunSinceMs = now();
+
+  registry.subscribe((changes) => {
+    for (const change of changes)
+      if (change.kind === 'login' && change.before) for (const tell of waiters.get(change.before.id) ?? []) tell();
+  });
+
+  const mayBegin = (remote: string): boolean => {
+    if (now() - begunSinceMs > ports.loginMs) {
+      begun.clear();
+      begunSinceMs = now();
+    }
+    const count = (begun.get(remote) ?? 0) + 1;
+    begun.set(remote, count);
+    return count <= PER_ADDRESS;
+  };
+
+  const record = (peer: Peer, request: RegisterRequest, id: LoginId): LoginRecord => ({
+    id,
+    machineKey: peer.machineKey,
+    nodeKey: request.NodeKey,
+    oldNodeKey: request.OldNodeKey ?? null,
+    nlKey: request.NLKey ?? null,
+    hostinfo: request.Hostinfo ?? {},
+    capver: request.Version,
+    ephemeral: request.Ephemeral,
+    requestedExpiryMs: request.expiryMs ?? null,
+    remote: peer.remote,
+    createdMs: now(),
+    expiresMs: now() + ports.loginMs,
+    state: 'pending',
+    decidedBy: null,
+    decidedMs: null,
+    nodeId: null,
+  });
+
+  const begin = async (peer: Peer, request: RegisterRequest): Promise<Outcome<string>> => {
+    if (!mayBegin(peer.remote))
+      return refuse('control/busy', 'too many logins were begun from this address; try again later');
+    const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
+    const outcome = await registry.apply({ kind: 'begin-login', login: record(peer, request, id) });
+    // The machine may be waiting already; then its person finds the same page again.
+    return outcome.ok ? accept(`${ports.url}/register/${outcome.value.login?.id ?? id}`) : outcome;
+  };
+
+  const find = (peer: Peer, request: RegisterRequest): LoginRecord | undefined => {
+    const id = parseLoginId(request.Followup?.split('/').at(-1) ?? '');
+    const login = id && registry.view.logins.get(id);
+    return login?.machineKey === peer.machineKey && login.nodeKey === request.NodeKey ? login : undefined;
+  };
+
+  const settled = (login: LoginRecord, gone: AbortSignal): Promise<LoginRecord> =>
+    new Promise((resolve) => {
+      const current = (): LoginRecord => registry.view.logins.get(login.id) ?? login;
+      if (current().state !== 'pending' || gone.aborted) {
+        resolve(current());
+        return;
+      }
+      const told = (): void => {
+        clearTimeout(timer);
+        gone.removeEventListener('abort', told);
+        waiters.get(login.id)?.delete(told);
+        if (waiters.get(login.id)?.size === 0) waiters.delete(login.id);
+        resolve(current());
+      };
+      const timer = setTimeout(told, Math.max(login.expiresMs - now(), 0));
+      gone.addEventListener('abort', told);
+      const waiting = waiters.get(login.id);
+      if (waiting) waiting.add(told);
+      else waiters.set(login.id, new Set([told]));
+    });
+
+  const approveLogin: Control['approveLogin'] = async (id, decision) => {
+    const login = registry.view.logins.get(id);
+    if (!login) return refuse('registry/unknown-login', 'There is no such login.');
+    const tags = decision.tags ?? requestedTags(login);
+    const person = standing.personOf(decision.login);
+    if (!person.ok) return person;
+    const tagged = standing.mayTag(person.value, tags);
+    if (!tagged.ok) return tagged;
+    const outcome = await registry.apply({
+      kind: 'register',
+      nowMs: now(),
+      machineKey: login.machineKey,
+      nodeKey: login.nodeKey,
+      oldNodeKey: login.oldNodeKey,
+      nlKey: login.nlKey,
+      keySignature: null,
+      discoKey: null,
+      ...ownership(person.value.login, tags),
+      hostinfo: login.hostinfo,
+      capver: login.capver,
+      expiresMs: keyExpiry(ports.snapshot(), now(), tags, login.requestedExpiryMs),
+      ephemeral: login.ephemeral,
+      // Whoever approves the login approves the machine.
+      authorized: true,
+      key: null,
+      loginId: id,
+      decidedBy: decision.decidedBy,
+      assignment: standing.assignment(),
+    });
+    return outcome.ok ? accept(outcome.value.node as NodeRecord) : outcome;
+  };
+
+  const denyLogin: Control['denyLogin'] = async (id, decidedBy) => {
+    const outcome = await registry.apply({ kind: 'deny-login', id, decidedBy, nowMs: now() });
+    return outcome.ok ? accept(registry.view.logins.get(id) as LoginRecord) : outcome;
+  };
+
+  return { begin, find, settled, approveLogin, denyLogin };
+};
+
+const requestedTags = (login: LoginRecord): readonly Tag[] =>
+  (login.hostinfo['RequestTags'] as readonly Tag[] | undefined) ?? [];
+
+/** A node has an owner or tags, never both. */
+const ownership = (
+  login: Login,
+  tags: readonly Tag[],
+): { readonly login: Login | null; readonly tags: readonly Tag[] } =>
+  tags.length > 0 ? { login: null, tags } : { login, tags: [] };

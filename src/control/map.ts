@@ -1,0 +1,146 @@
+// POST /machine/map in its four kinds: a stream that stays open, a lite update that only tells us something, a whole map once,
+// and a read-only look (protocol: controlclient/direct.go, sendMapRequest; headscale and testcontrol answer alike).
+
+import type { NodeRecord, Observation } from '../registry/record.ts';
+import type { Registry } from '../registry/registry.ts';
+import { OLDEST_VERSION } from '../wire/capability.ts';
+import { homeRegionOf } from '../wire/hostinfo.ts';
+import { decodeMapRequest, type MapRequest } from '../wire/map.ts';
+import type { Call } from './connection.ts';
+import type { Outbox } from './outbox.ts';
+import { noteNode, type ControlLimits, type MapSource, type Note } from './ports.ts';
+import type { Presence } from './presence.ts';
+import type { Scheduler } from './scheduler.ts';
+import { Session } from './session.ts';
+import type { Standing } from './standing.ts';
+import type { Wheel } from './wheel.ts';
+
+export interface MapPorts {
+  readonly now: () => number;
+  readonly registry: Registry;
+  readonly netmap: MapSource;
+  readonly presence: Presence;
+  readonly outbox: Outbox;
+  readonly scheduler: Scheduler;
+  readonly wheel: Wheel;
+  readonly standing: Standing;
+  readonly limits: ControlLimits;
+  readonly note: Note;
+}
+
+const MAP_HEADERS = { ':status': 200, 'content-type': 'application/octet-stream', 'cache-control': 'no-store' };
+
+/** What a client says of itself outside its stream; it replaces what we knew. */
+const observationOf = (request: MapRequest): Partial<Observation> => ({
+  capver: request.Version,
+  endpoints: request.Endpoints ?? [],
+  ...(request.DiscoKey !== undefined && { discoKey: request.DiscoKey }),
+  ...(request.Hostinfo !== undefined && {
+    hostinfo: request.Hostinfo,
+    homeDerp: homeRegionOf(request.Hostinfo),
+  }),
+});
+
+/**
+ * What may be taken from a stream's request. Its Hostinfo and endpoints race with the lite updates of the same start and may
+ * be the older ones; so they count only while nothing is known. A new disco key is a new process, whose old endpoints are
+ * dead.
+ */
+const streamObservationOf = (request: MapRequest, node: NodeRecord): Partial<Observation> => {
+  if (node.discoKey === null && node.endpoints.length === 0) return observationOf(request);
+  const isRestart = request.DiscoKey !== undefined && request.DiscoKey !== node.discoKey;
+  return {
+    capver: request.Version,
+    ...(isRestart && { discoKey: request.DiscoKey, endpoints: request.Endpoints ?? [] }),
+  };
+};
+
+export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void>) => {
+  const { limits, netmap, now, outbox, presence, registry, scheduler, standing, wheel } = ports;
+
+  const observe = (node: NodeRecord, observation: Partial<Observation>): void => {
+    const before = node.hostinfo['Hostname'];
+    registry.note(node.id, observation);
+    if (observation.hostinfo === undefined || observation.hostinfo['Hostname'] === before) return;
+    const failed = (fault: unknown): void => ports.note('error', 'rename failed', { ...noteNode(node), fault });
+    registry.apply({ kind: 'follow-hostname', id: node.id, assignment: standing.assignment() }).catch(failed);
+  };
+
+  const keepAlive = (session: Session): void => {
+    const jitterMs = Math.random() * (limits.keepAliveMs / 5);
+    const dueMs = session.lastSentMs + limits.keepAliveMs + jitterMs - now();
+    session.keptAliveBy(
+      wheel.after(dueMs, () => {
+        // Anything that was sent in the meantime did as well.
+        if (now() - session.lastSentMs >= limits.keepAliveMs - 1000) session.keepAlive(now());
+        keepAlive(session);
+      }),
+    );
+  };
+
+  const stream = (call: Call, request: MapRequest, node: NodeRecord): void => {
+    const { peer } = call;
+    call.stream.respond(MAP_HEADERS);
+    const of = { node: node.id, peer, capver: request.Version, nowMs: now() };
+    const session = new Session(of, call.stream, outbox.wake);
+    if (!request.ReadOnly) {
+      // In this order, so that everything is in the first message.
+      observe(node, streamObservationOf(request, node));
+      presence.arrive(session);
+    }
+    keepAlive(session);
+    const leaveQueue = scheduler.enter('map', peer.machineKey, () => {
+      const open = (wake: () => void): ReturnType<MapSource['open']> =>
+        netmap.open(node.id, { capver: request.Version, omitPeers: request.OmitPeers }, wake);
+      if (session.ended) return;
+      if (!session.begin(open)) session.end();
+      else if (session.take()) session.write(now());
+    });
+    call.gone.addEventListener('abort', () => {
+      leaveQueue();
+      session.end();
+      presence.leave(session);
+    });
+    ports.note('debug', 'stream opened', { ...noteNode(node), version: request.Version, remote: peer.remote });
+  };
+
+  const once = (call: Call, request: MapRequest, node: NodeRecord): void => {
+    const options = { capver: request.Version, omitPeers: request.OmitPeers };
+    const leaveQueue = scheduler.enter('map', call.peer.machineKey, () => {
+      const pieces = netmap.fetchOnce(node.id, options);
+      if (!pieces) {
+        call.answer(404, 'node not found');
+        return;
+      }
+      call.stream.respond(MAP_HEADERS);
+      call.stream.end(Buffer.concat(pieces));
+    });
+    call.gone.addEventListener('abort', leaveQueue);
+  };
+
+  return async (call) => {
+    const body = await call.readBody();
+    if (!body) return;
+    const decoded = decodeMapRequest(body);
+    if (!decoded.ok) {
+      call.answer(400, decoded.reason);
+      return;
+    }
+    const request = decoded.value;
+    if (request.Version < OLDEST_VERSION) {
+      call.answer(400, standing.tooOld().reason);
+      return;
+    }
+    const found = standing.nodeOf(call.peer, request.NodeKey);
+    if (!found.ok) {
+      call.answer(found.code === 'control/unknown-node' ? 404 : 401, found.reason);
+      return;
+    }
+    const node = found.value;
+    if (request.Stream) stream(call, request, node);
+    else if (request.OmitPeers && !request.ReadOnly) {
+      observe(node, observationOf(request));
+      call.answer(200);
+    } else once(call, request, node);
+  };
+};

@@ -1,0 +1,104 @@
+// Admission: work that could hold up the event loop waits here for its turn. Kinds of work take turns, so that a storm of
+// full maps can't keep a change waiting; within a kind the lanes take turns, so that one address can't keep others out.
+// After a few milliseconds the loop gets back to its sockets.
+
+import { performance } from 'node:perf_hooks';
+
+/** In the order of a round, with how many of each are done in one: small and urgent work first. */
+const SHARES = { change: 8, handshake: 2, registration: 2, map: 1 } as const;
+export type WorkKind = keyof typeof SHARES;
+const KINDS = Object.keys(SHARES) as readonly WorkKind[];
+
+export interface Scheduler {
+  /** Runs `task` soon, in its turn. The function given back takes it out again if it has not run. */
+  readonly enter: (kind: WorkKind, lane: string, task: () => void) => () => void;
+  readonly waiting: (kind: WorkKind) => number;
+}
+
+interface Entry {
+  /** Undefined once it was taken out. */
+  task: (() => void) | undefined;
+}
+
+/** First in, first out within a lane; lanes in turn. The order of the map is the order of turns. */
+class Lanes {
+  readonly #lanes = new Map<string, Entry[]>();
+  count = 0;
+
+  add(lane: string, entry: Entry): void {
+    const entries = this.#lanes.get(lane);
+    if (entries) entries.push(entry);
+    else this.#lanes.set(lane, [entry]);
+    this.count += 1;
+  }
+
+  take(): (() => void) | undefined {
+    for (const [lane, entries] of this.#lanes) {
+      const entry = entries.shift();
+      this.#lanes.delete(lane);
+      if (entries.length > 0) this.#lanes.set(lane, entries);
+      if (entry?.task) {
+        this.count -= 1;
+        return entry.task;
+      }
+    }
+    return undefined;
+  }
+}
+
+export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => void): Scheduler => {
+  const queues = KINDS.map((kind) => ({ share: SHARES[kind], lanes: new Lanes() }));
+  let running = false;
+
+  const run = (task: () => void): void => {
+    try {
+      task();
+    } catch (fault) {
+      onFault(fault);
+    }
+  };
+
+  /** One round over all kinds; false if there was nothing to do. */
+  const round = (): boolean => {
+    let found = false;
+    for (const { share, lanes } of queues) {
+      for (let i = 0; i < share; i++) {
+        const task = lanes.take();
+        if (!task) break;
+        found = true;
+        run(task);
+      }
+    }
+    return found;
+  };
+
+  const turn = (): void => {
+    const endMs = performance.now() + sliceMs;
+    while (round()) {
+      if (performance.now() < endMs) continue;
+      setImmediate(turn);
+      return;
+    }
+    running = false;
+  };
+
+  const lanesOf = (kind: WorkKind): Lanes => (queues[KINDS.indexOf(kind)] as (typeof queues)[number]).lanes;
+
+  return {
+    enter: (kind, lane, task) => {
+      const lanes = lanesOf(kind);
+      const entry: Entry = { task };
+      lanes.add(lane, entry);
+      if (!running) {
+        running = true;
+        setImmediate(turn);
+      }
+      return () => {
+        if (!entry.task) return;
+        entry.task = undefined;
+        lanes.count -= 1;
+      };
+    },
+    waiting: (kind) => lanesOf(kind).count,
+  };
+};

@@ -1,0 +1,135 @@
+// One open map stream of one client. It asks netmap for the next message only while the client's connection takes bytes, so
+// a slow client costs nothing but its newest state, and whoever is told later is told less.
+
+import type { ServerHttp2Stream } from 'node:http2';
+
+import type { NodeId } from '../base/ids.ts';
+import type { MapStream } from '../netmap/tailnet.ts';
+import type { CapabilityVersion } from '../wire/capability.ts';
+import { KEEP_ALIVE } from '../wire/framing.ts';
+import type { SessionStatus } from './ports.ts';
+import type { Peer } from './upgrade.ts';
+
+/** More pieces than this are joined: each piece has a price in the layers below. */
+const FEW_PIECES = 4;
+
+export class Session {
+  readonly node: NodeId;
+  readonly peer: Peer;
+  readonly capver: CapabilityVersion;
+  readonly sinceMs: number;
+  readonly #stream: ServerHttp2Stream;
+  readonly #wake: (session: Session) => void;
+  #source: MapStream | undefined;
+  #stopKeepAlive = (): void => {};
+  /** Taken from netmap and not yet written. */
+  #taken: readonly Uint8Array[] | undefined;
+  #blocked = false;
+  #pending = false;
+  #ended = false;
+  #messages = 0;
+  #sentBytes = 0;
+  lastSentMs: number;
+
+  /** `wake` is called when the session has, or may have, something to send and room to send it. */
+  constructor(
+    of: { node: NodeId; peer: Peer; capver: CapabilityVersion; nowMs: number },
+    stream: ServerHttp2Stream,
+    wake: (session: Session) => void,
+  ) {
+    this.node = of.node;
+    this.peer = of.peer;
+    this.capver = of.capver;
+    this.sinceMs = of.nowMs;
+    this.lastSentMs = of.nowMs;
+    this.#stream = stream;
+    this.#wake = wake;
+    stream.on('drain', () => {
+      this.#blocked = false;
+      if (this.#pending) this.#wake(this);
+    });
+  }
+
+  /** From now on there are maps to send. `open` is given what to call when more is there. */
+  begin(open: (wake: () => void) => MapStream | undefined): boolean {
+    this.#source = open(() => {
+      this.#pending = true;
+      if (!this.#blocked) this.#wake(this);
+    });
+    return this.#source !== undefined;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Asks netmap for what is due and holds it; true if there is something to write. Cheap when other sessions asked just before. */
+  take(): boolean {
+    if (this.#ended || this.#blocked || this.#taken) return false;
+    this.#pending = false;
+    this.#taken = this.#source?.next();
+    return this.#taken !== undefined;
+  }
+
+  /** Writes what was taken. */
+  write(nowMs: number): void {
+    const pieces = this.#taken;
+    this.#taken = undefined;
+    if (pieces && !this.#ended) this.#send(pieces, nowMs);
+    if (this.#pending && !this.#blocked) this.#wake(this);
+  }
+
+  /** Writes a message of control's own, such as a ping, unless the client doesn't read. */
+  send(message: Uint8Array, nowMs: number): boolean {
+    if (this.#ended || this.#blocked) return false;
+    this.#send([message], nowMs);
+    return true;
+  }
+
+  /** Says that the server is there, in bytes that are always the same: clients compare them and skip decoding. */
+  keepAlive(nowMs: number): void {
+    this.send(KEEP_ALIVE, nowMs);
+  }
+
+  /** `stop` is called when the session ends. */
+  keptAliveBy(stop: () => void): void {
+    this.#stopKeepAlive = stop;
+  }
+
+  #send(pieces: readonly Uint8Array[], nowMs: number): void {
+    const joined = pieces.length > FEW_PIECES ? [Buffer.concat(pieces)] : pieces;
+    let room = true;
+    if (joined.length > 1) this.#stream.cork();
+    for (const piece of joined) {
+      room = this.#stream.write(piece);
+      this.#sentBytes += piece.length;
+    }
+    if (joined.length > 1) this.#stream.uncork();
+    this.#blocked = !room;
+    this.#messages += 1;
+    this.lastSentMs = nowMs;
+  }
+
+  /** Ends the stream; the client sees a clean end and asks anew. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#taken = undefined;
+    this.#stopKeepAlive();
+    this.#source?.close();
+    if (!this.#stream.destroyed) this.#stream.end();
+  }
+
+  status(): SessionStatus {
+    return {
+      node: this.node,
+      remote: this.peer.remote,
+      capver: this.capver,
+      sinceMs: this.sinceMs,
+      messages: this.#messages,
+      sentBytes: this.#sentBytes,
+      lastSentMs: this.lastSentMs,
+      state: this.#messages === 0 ? 'waiting' : this.#blocked ? 'slow' : 'open',
+    };
+  }
+}

@@ -1,0 +1,162 @@
+// Check mode of Tailscale SSH: the machine that is logged in to asks the server before it lets somebody in, and the answer
+// waits for a person to confirm. A confirmation holds for the time that the policy gives (protocol: ssh/tailssh/tailssh.go;
+// headscale's hscontrol/noise.go has the same three steps).
+
+import { formatBase32, utf8 } from '../base/bytes.ts';
+import { parseNodeId, type NodeId } from '../base/ids.ts';
+import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import type { Random } from '../keys/crypto.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { SshAction } from '../wire/ssh.ts';
+import type { Call } from './connection.ts';
+import type { Control, MapSource, Note, SshCheck } from './ports.ts';
+
+const PATH = /^\/machine\/ssh\/action\/(\d{1,16})\/to\/(\d{1,16})$/;
+const ID_BYTES = 20;
+/** The client asks again after half an hour; we answer before. */
+const HOLD_MS = 10 * 60_000;
+const MAX_CHECKS = 1000;
+
+export interface SshPorts {
+  readonly now: () => number;
+  readonly random: Random;
+  readonly registry: Registry;
+  readonly netmap: MapSource;
+  readonly note: Note;
+  readonly url: string;
+  readonly loginMs: number;
+}
+
+export interface SshChecks extends Pick<Control, 'sshChecks' | 'decideSshCheck'> {
+  readonly handle: (call: Call) => Promise<void>;
+}
+
+/** A check and those who wait for it. */
+interface OpenCheck extends SshCheck {
+  decision: 'accept' | 'reject' | undefined;
+  readonly waiters: Set<() => void>;
+}
+
+const ACCEPT: SshAction = {
+  accept: true,
+  allowAgentForwarding: true,
+  allowLocalPortForwarding: true,
+  allowRemotePortForwarding: true,
+};
+const reject = (message: string): SshAction => ({ reject: true, message: `${message}\n` });
+
+export const createSshChecks = (ports: SshPorts): SshChecks => {
+  const { netmap, now, registry } = ports;
+  const checks = new Map<string, OpenCheck>();
+  /** When a confirmation was given, by who asks for what. */
+  const passed = new Map<string, number>();
+
+  const forget = (): void => {
+    for (const [id, check] of checks) if (check.expiresMs <= now()) checks.delete(id);
+  };
+
+  /** A confirmation is the person's where the source has an owner, else the node's. */
+  const subjectOf = (source: NodeId, destination: NodeId, localUser: string): string =>
+    `${registry.view.nodes.get(source)?.login ?? source} ${destination} ${localUser}`;
+
+  const actionUrl = (check: SshCheck): string =>
+    `https://unused/machine/ssh/action/${check.source}/to/${check.destination}` +
+    `?ssh_user=${encodeURIComponent(check.sshUser)}&local_user=${encodeURIComponent(check.localUser)}&auth_id=${check.id}`;
+
+  const open = (source: NodeId, destination: NodeId, sshUser: string, localUser: string): OpenCheck | undefined => {
+    forget();
+    if (checks.size >= MAX_CHECKS) return undefined;
+    const id = formatBase32(ports.random(ID_BYTES)).toLowerCase();
+    const createdMs = now();
+    const times = { createdMs, expiresMs: createdMs + ports.loginMs };
+    const check: OpenCheck = {
+      id,
+      source,
+      destination,
+      sshUser,
+      localUser,
+      ...times,
+      decision: undefined,
+      waiters: new Set(),
+    };
+    checks.set(id, check);
+    return check;
+  };
+
+  const decided = (check: OpenCheck, gone: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      const told = (): void => {
+        clearTimeout(timer);
+        gone.removeEventListener('abort', told);
+        check.waiters.delete(told);
+        resolve();
+      };
+      const timer = setTimeout(told, Math.min(HOLD_MS, Math.max(check.expiresMs - now(), 0)));
+      check.waiters.add(told);
+      gone.addEventListener('abort', told);
+      if (check.decision || gone.aborted) told();
+    });
+
+  const actionFor = async (call: Call, source: NodeId, destination: NodeId): Promise<SshAction> => {
+    const sshUser = call.query.get('ssh_user') ?? '';
+    const localUser = call.query.get('local_user') ?? '';
+    const decision = netmap.population.sshDecision(source, destination, sshUser);
+    if (decision.action === 'accept') return ACCEPT;
+    if (decision.action === 'deny') return reject('The policy of the tailnet does not allow this session.');
+    const subject = subjectOf(source, destination, localUser);
+    if (now() - (passed.get(subject) ?? -Infinity) < decision.checkPeriodMs) return ACCEPT;
+
+    const asked = checks.get(call.query.get('auth_id') ?? '');
+    const isSame = asked?.source === source && asked.destination === destination && asked.localUser === localUser;
+    if (!asked || !isSame || asked.expiresMs <= now()) {
+      const check = open(source, destination, sshUser, localUser);
+      if (!check) return reject('Too many sessions wait for a confirmation; try again later.');
+      ports.note('info', 'ssh check begun', { source, destination, sshUser });
+      const message = `# This session needs a confirmation. To give it, open:\n#\n#   ${ports.url}/ssh/check/${check.id}\n`;
+      return { message, holdAndDelegate: actionUrl(check) };
+    }
+    await decided(asked, call.gone);
+    if (!asked.decision) return { holdAndDelegate: actionUrl(asked) };
+    checks.delete(asked.id);
+    if (asked.decision === 'reject') return reject('The session was refused.');
+    if (decision.checkPeriodMs > 0) passed.set(subject, now());
+    return ACCEPT;
+  };
+
+  return {
+    handle: async (call) => {
+      const match = PATH.exec(call.path);
+      const [source, destination] = [Number(match?.[1]), Number(match?.[2])];
+      if (!match || source === 0 || destination === 0) {
+        call.answer(404, 'not found');
+        return;
+      }
+      // Only the machine that is logged in to may ask.
+      const node = registry.view.nodes.get(parseNodeId(destination));
+      if (node?.machineKey !== call.peer.machineKey || !registry.view.nodes.has(parseNodeId(source))) {
+        call.answer(404, 'not found');
+        return;
+      }
+      const action = await actionFor(call, parseNodeId(source), parseNodeId(destination));
+      call.answer(200, utf8(JSON.stringify(action)));
+    },
+    sshChecks: () => {
+      forget();
+      return [...checks.values()].filter((check) => !check.decision);
+    },
+    decideSshCheck: (id, decision, decidedBy): Outcome<SshCheck> => {
+      const check = checks.get(id);
+      if (!check || check.decision || check.expiresMs <= now())
+        return refuse('control/unknown-check', 'There is no such check, or its time is over.');
+      check.decision = decision;
+      for (const tell of check.waiters) tell();
+      ports.note('info', 'ssh check decided', {
+        decision,
+        decidedBy,
+        source: check.source,
+        destination: check.destination,
+      });
+      return accept(check);
+    },
+  };
+};

@@ -1,0 +1,95 @@
+// Who is who, and who is welcome now: the questions that every request asks, answered from the snapshot that serves and
+// the registry's view.
+
+import type { Login, Tag } from '../base/ids.ts';
+import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
+import { ipSetOf } from '../base/ipset.ts';
+import type { NodeKey } from '../keys/text.ts';
+import { refusedTags } from '../policy/approve.ts';
+import type { PolicyUser } from '../policy/facts.ts';
+import type { Assignment } from '../registry/event.ts';
+import type { NodeRecord } from '../registry/record.ts';
+import type { Registry } from '../registry/registry.ts';
+import { declarationOf } from '../snapshot/lookup.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { userIdOf } from '../snapshot/user.ts';
+import { OLDEST_VERSION, releaseOf } from '../wire/capability.ts';
+import type { Peer } from './upgrade.ts';
+
+export interface Standing {
+  readonly assignment: () => Assignment;
+  /** The node that a request is about, if it is the asking machine's and may come in. */
+  readonly nodeOf: (peer: Peer, key: NodeKey) => Outcome<NodeRecord>;
+  /** Whether a node may still be served: it and its owner are not disabled, and the owner is still of the tailnet. */
+  readonly isWelcome: (node: NodeRecord) => Outcome<void>;
+  /** A person of the tailnet, listed or by a rule for the domain. */
+  readonly personOf: (login: Login) => Outcome<PolicyUser>;
+  /** Whether the person may give these tags to a node. */
+  readonly mayTag: (person: PolicyUser, tags: readonly Tag[]) => Outcome<void>;
+  readonly tooOld: () => Refusal;
+}
+
+const UNKNOWN_NODE = refuse('control/unknown-node', 'node not found: log in again with «tailscale up»');
+const WRONG_MACHINE = refuse('control/wrong-machine', 'this node key belongs to another machine');
+
+const assignmentOf = (snapshot: Snapshot): Assignment => ({
+  prefixes: [snapshot.tailnet.addresses.ipv4, snapshot.tailnet.addresses.ipv6],
+  reservedAddresses: ipSetOf(snapshot.nodes.flatMap((node) => node.addresses ?? [])),
+  reservedNames: new Set(snapshot.nodes.flatMap((node) => node.name ?? [])),
+});
+
+export const createStanding = (snapshot: () => Snapshot, registry: Registry): Standing => {
+  const assignments = new WeakMap<Snapshot, Assignment>();
+
+  const personOf = (login: Login): Outcome<PolicyUser> => {
+    const serving = snapshot();
+    const user = serving.userByLogin.get(login.toLowerCase());
+    if (user?.disabled) return refuse('control/user-disabled', `${login} is disabled in this tailnet`);
+    if (user) return accept({ id: user.id, login: user.login, role: user.role });
+    const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
+    const rule = serving.domainRules.find((rule) => rule.domain === domain);
+    if (rule) return accept({ id: userIdOf(login), login, role: rule.role });
+    return refuse('control/unknown-user', `${login} is not a user of this tailnet`);
+  };
+
+  const isWelcome = (node: NodeRecord): Outcome<void> => {
+    const { stableId, name: label, login: owner, tags } = node;
+    if (declarationOf(snapshot(), { stableId, label, owner, tags })?.disabled)
+      return refuse('control/node-disabled', 'this machine is disabled in this tailnet');
+    if (owner === null) return accept(undefined);
+    const person = personOf(owner);
+    return person.ok ? accept(undefined) : person;
+  };
+
+  return {
+    personOf,
+    isWelcome,
+    assignment: () => {
+      const serving = snapshot();
+      let assignment = assignments.get(serving);
+      if (!assignment) {
+        assignment = assignmentOf(serving);
+        assignments.set(serving, assignment);
+      }
+      return assignment;
+    },
+    nodeOf: (peer, key) => {
+      const id = registry.view.byNodeKey.get(key);
+      const node = id === undefined ? undefined : registry.view.nodes.get(id);
+      if (!node) return UNKNOWN_NODE;
+      if (node.machineKey !== peer.machineKey) return WRONG_MACHINE;
+      const welcome = isWelcome(node);
+      return welcome.ok ? accept(node) : welcome;
+    },
+    mayTag: (person, tags) => {
+      const refused = tags.length === 0 ? [] : refusedTags(snapshot().policy, person, tags);
+      if (refused.length === 0) return accept(undefined);
+      return refuse('control/tags-refused', `requested tags [${refused.join(' ')}] are invalid or not permitted`);
+    },
+    tooOld: () => {
+      const release = releaseOf(OLDEST_VERSION);
+      const least = release === undefined ? '1.74' : release;
+      return refuse('control/too-old', `this client is too old for the server: install Tailscale ${least} or newer`);
+    },
+  };
+};
