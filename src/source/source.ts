@@ -86,6 +86,8 @@ export interface SourceSettings {
   /** For SSH: the private key file and the pinned host keys (known_hosts form). */
   readonly identityFile?: string;
   readonly knownHostsFile?: string;
+  /** The program that speaks SSH and its first arguments; default `ssh`. */
+  readonly sshCommand?: readonly string[];
   readonly limits?: Partial<SourceLimits>;
 }
 

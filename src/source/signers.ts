@@ -1,0 +1,36 @@
+// The signers that a tailnet.json5 lists, read from its bytes alone, so that a commit of the middle of a range, which may
+// be wrong elsewhere, still says whom it trusts.
+
+import { parseDocument } from '../config/document.ts';
+import { plainOf } from '../config/located.ts';
+import type { Json } from '../base/canonical.ts';
+import type { Signer } from './vet.ts';
+
+const timeOf = (value: Json | undefined): number | undefined => {
+  const atMs = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(atMs) ? undefined : atMs;
+};
+
+const signerOf = (value: Json): readonly Signer[] => {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return [];
+  const { name, key, validFrom, validUntil } = value as Readonly<Record<string, Json>>;
+  if (typeof key !== 'string') return [];
+  const [fromMs, untilMs] = [timeOf(validFrom), timeOf(validUntil)];
+  return [
+    {
+      name: typeof name === 'string' ? name : '',
+      key,
+      ...(fromMs === undefined ? {} : { validFromMs: fromMs }),
+      ...(untilMs === undefined ? {} : { validUntilMs: untilMs }),
+    },
+  ];
+};
+
+/** The listed signers; the text of the file where it cannot be parsed; nobody where there is no file. */
+export const readListedSigners = (tailnet: Uint8Array | undefined): readonly Signer[] | string => {
+  if (!tailnet) return [];
+  const { root } = parseDocument('tailnet.json5', tailnet, { dialect: 'json5' });
+  if (root?.kind !== 'object') return Buffer.from(tailnet).toString('utf8');
+  const { signers } = plainOf(root) as Readonly<Record<string, Json>>;
+  return Array.isArray(signers) ? signers.flatMap(signerOf) : [];
+};
