@@ -1,6 +1,23 @@
-// Opens the registry of a data folder: takes the lock, reads the file, replays the journal behind it.
+// The registry of a data folder: registry.db, the journal behind it, and the lock. Start reads the file and replays the
+// journal; from then on the journal makes events durable and the file follows now and then.
 
-import type { Registry } from './registry.ts';
+import fs from 'node:fs';
+import type { Address } from '../base/address.ts';
+import { createBackups, type BackupPlan } from './backups.ts';
+import type { RegistryChange } from './change.ts';
+import type { Dropped, Head, Rows } from './database.ts';
+import { realDisk, type Disk } from './disk.ts';
+import { createEngine } from './engine.ts';
+import { changeOf } from './fact.ts';
+import { RegistryFault } from './fault.ts';
+import { lockFolder, type FolderLock } from './lock.ts';
+import { openLog, type JournalLog } from './log.ts';
+import type { KeyId, LoginId } from './record.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { Registry, RegistryWarning } from './registry.ts';
+import { SCHEMA_VERSION } from './schema.ts';
+import { emptyState, fold, type RegistryState } from './state.ts';
+import { CHUNK_NODES, FILE_NAME, storeOn, threadStore, type Store } from './store.ts';
 
 export interface RegistrySettings {
   /** The data folder; made with mode 0700 if absent. */
@@ -9,16 +26,273 @@ export interface RegistrySettings {
   readonly holder: string;
   readonly now: () => number;
   /** Something an administrator should read: a cut tail, a failing disk, its return. */
-  readonly warn: (warning: { readonly code: string; readonly message: string }) => void;
+  readonly warn: (warning: RegistryWarning) => void;
   /** The file is written this often while something changed; default 5 minutes. */
   readonly snapshotIntervalMs?: number;
   /** …and when the journal has grown to this; default 16 MiB. */
   readonly snapshotAtBytes?: number;
-  /** Automatic copies in `backups/`; default one a day, the last 7 kept. Zero `keep` turns them off. */
-  readonly backups?: { readonly everyMs: number; readonly keep: number };
+  /** Automatic copies in `backups/`; default one a day, the last 7 kept. */
+  readonly backups?: BackupPlan;
+  /** An event that is not durable after this is refused; default 10 s. */
+  readonly patienceMs?: number;
+  /** Another disk than the real one, for tests; then nothing is locked and no thread is used. */
+  readonly disk?: Disk;
 }
 
+const SNAPSHOT_INTERVAL_MS = 5 * 60_000;
+const SNAPSHOT_AT_BYTES = 16 * 1024 * 1024;
+/** A save that failed is not tried again sooner than this by a growing journal. */
+const SAVE_PAUSE_MS = 30_000;
+
+/** What changed since the file was written. */
+interface Dirty {
+  readonly nodes: Set<NodeId>;
+  readonly keys: Set<KeyId>;
+  readonly keyUses: Set<KeyId>;
+  readonly logins: Set<LoginId>;
+}
+
+const cleanSlate = (): Dirty => ({ nodes: new Set(), keys: new Set(), keyUses: new Set(), logins: new Set() });
+
+const isClean = (dirty: Dirty): boolean =>
+  dirty.nodes.size + dirty.keys.size + dirty.keyUses.size + dirty.logins.size === 0;
+
+const markChange = (dirty: Dirty, change: RegistryChange): void => {
+  switch (change.kind) {
+    case 'node-added':
+    case 'node-removed':
+      dirty.nodes.add(change.node.id);
+      return;
+    case 'node-changed':
+      dirty.nodes.add(change.after.id);
+      return;
+    case 'key':
+      dirty.keys.add((change.after ?? change.before)?.id as KeyId);
+      return;
+    case 'key-use':
+      dirty.keyUses.add((change.after ?? change.before)?.keyId as KeyId);
+      return;
+    case 'login':
+      dirty.logins.add((change.after ?? change.before)?.id as LoginId);
+  }
+};
+
+const mergeInto = (dirty: Dirty, other: Dirty): void => {
+  for (const id of other.nodes) dirty.nodes.add(id);
+  for (const id of other.keys) dirty.keys.add(id);
+  for (const id of other.keyUses) dirty.keyUses.add(id);
+  for (const id of other.logins) dirty.logins.add(id);
+};
+
+const present = <K, V>(ids: Iterable<K>, table: ReadonlyMap<K, V>): V[] =>
+  [...ids].flatMap((id) => {
+    const value = table.get(id);
+    return value === undefined ? [] : [value];
+  });
+
+const chunksOf = function* (rows: Rows): Iterable<Rows> {
+  yield { ...rows, nodes: [] };
+  for (let i = 0; i < rows.nodes.length; i += CHUNK_NODES) {
+    yield { keys: [], keyUses: [], logins: [], nodes: rows.nodes.slice(i, i + CHUNK_NODES) };
+  }
+};
+
+const takeRows = (state: RegistryState, rows: Rows): void => {
+  for (const node of rows.nodes) fold(state, { kind: 'node-added', node });
+  for (const key of rows.keys) fold(state, { kind: 'key', before: null, after: key });
+  for (const use of rows.keyUses) fold(state, { kind: 'key-use', before: null, after: use });
+  for (const login of rows.logins) fold(state, { kind: 'login', before: null, after: login });
+};
+
+const prepareFolder = (folder: string): void => {
+  try {
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    fs.accessSync(folder, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
+  } catch (error) {
+    throw new RegistryFault(
+      'registry/not-writable',
+      `The data folder ${folder} can't be used: ${(error as Error).message}.`,
+      'Give it to the user that runs the server, or name another folder with --data DIR.',
+      error,
+    );
+  }
+};
+
+interface Opened {
+  readonly state: RegistryState;
+  readonly store: Store;
+  readonly log: JournalLog;
+  readonly dirty: Dirty;
+}
+
+const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opened> => {
+  const { folder, now, warn } = settings;
+  const store = settings.disk ? storeOn(disk, folder, now) : threadStore(folder);
+  const state = emptyState();
+  const dirty = cleanSlate();
+  for (const name of await disk.list(folder)) if (name.endsWith('.db.tmp')) await disk.remove(`${folder}/${name}`);
+  const head = await store.read((rows) => takeRows(state, rows));
+  if (head) {
+    state.nextNodeId = head.nextNodeId;
+    state.cursor = head.cursor as Address | null;
+  }
+  const log = await openLog({
+    disk,
+    folder,
+    schemaVersion: SCHEMA_VERSION,
+    fileSeq: head?.seq ?? 0,
+    replay: (facts) => {
+      for (const fact of facts) {
+        const change = changeOf(state, fact);
+        if (!change) continue;
+        fold(state, change);
+        markChange(dirty, change);
+      }
+    },
+    warn: (message) => warn({ code: 'registry/tail-cut', message }),
+  });
+  return { state, store, log, dirty };
+};
+
 /** Throws a RegistryFault where the folder can't be used: in use, damaged, too new, not writable. */
-export const openRegistry = (_settings: RegistrySettings): Promise<Registry> => {
-  throw new Error('comes with the journal');
+export const openRegistry = async (settings: RegistrySettings): Promise<Registry> => {
+  const { folder, now, warn } = settings;
+  const disk = settings.disk ?? realDisk;
+  let lock: FolderLock | undefined;
+  if (settings.disk) await disk.makeFolder(folder);
+  else {
+    prepareFolder(folder);
+    lock = lockFolder(folder, settings.holder);
+  }
+  let opened: Opened;
+  try {
+    opened = await readFolder(settings, disk);
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+  const { state, store, log } = opened;
+  let { dirty } = opened;
+  let lastSnapshotMs = 0;
+  let hasFile = (await disk.read(`${folder}/${FILE_NAME}`)) !== undefined;
+  let saving: Promise<void> | undefined;
+  let pausedUntilMs = 0;
+  const backups = createBackups({ disk, folder, now, warn, ...(settings.backups ? { plan: settings.backups } : {}) });
+
+  const engine = createEngine({
+    state,
+    log,
+    now,
+    ...(settings.patienceMs === undefined ? {} : { patienceMs: settings.patienceMs }),
+    onChanges: (changes) => {
+      for (const change of changes) markChange(dirty, change);
+      if (log.sizeBytes() >= (settings.snapshotAtBytes ?? SNAPSHOT_AT_BYTES)) saveSoon();
+    },
+    onState: (next, problem) => {
+      if (next === 'ready') warn({ code: 'registry/disk-returned', message: 'The disk takes registrations again.' });
+      else if (next !== 'closed')
+        warn({ code: 'registry/unavailable', message: `No registration can be saved: ${problem}.` });
+    },
+  });
+
+  /** Takes the state between two batches; a new segment begins, so that the ones before it can go when the file is written. */
+  const capture = async (): Promise<{ taken: Dirty; head: Head; dropped: Dropped; rows: Rows }> => {
+    await log.rotate();
+    const taken = dirty;
+    dirty = cleanSlate();
+    const { nodes, keys, keyUses, logins } = taken;
+    return {
+      taken,
+      head: { seq: log.lastSeq(), nextNodeId: state.nextNodeId, cursor: state.cursor, savedMs: now() },
+      dropped: { nodes: [...nodes], keys: [...keys], keyUses: [...keyUses], logins: [...logins] },
+      rows: {
+        nodes: present(nodes, state.nodes),
+        keys: present(keys, state.keys),
+        keyUses: present(keyUses, state.keyUses),
+        logins: present(logins, state.logins),
+      },
+    };
+  };
+
+  const save = async (): Promise<void> => {
+    if (hasFile && isClean(dirty)) return;
+    const { taken, head, dropped, rows } = await engine.between(capture);
+    try {
+      await store.write({ head, dropped, chunks: chunksOf(rows) });
+    } catch (error) {
+      mergeInto(dirty, taken);
+      throw error;
+    }
+    hasFile = true;
+    lastSnapshotMs = now();
+    await engine.between(() => log.dropOld());
+  };
+
+  const saveOnce = (): Promise<void> => {
+    saving ??= save().finally(() => {
+      saving = undefined;
+    });
+    return saving;
+  };
+
+  const saveSoon = (): void => {
+    if (saving || now() < pausedUntilMs) return;
+    saveOnce()
+      .then(() => backups.copyIfDue())
+      .catch((error: unknown) => {
+        pausedUntilMs = now() + SAVE_PAUSE_MS;
+        warn({
+          code: 'registry/snapshot-failed',
+          message: `registry.db was not written: ${(error as Error).message}.`,
+        });
+      });
+  };
+
+  const timer = setInterval(() => {
+    void engine.apply({ kind: 'sweep', nowMs: now() });
+    saveSoon();
+  }, settings.snapshotIntervalMs ?? SNAPSHOT_INTERVAL_MS);
+  timer.unref();
+
+  const checkpoint = async (): Promise<void> => {
+    // A save under way may have begun before the change that the caller has in mind.
+    await saving?.catch(() => undefined);
+    await saveOnce();
+  };
+
+  return {
+    view: state,
+    apply: engine.apply,
+    note: engine.note,
+    subscribe: engine.subscribe,
+    status: () => ({
+      ...engine.status(),
+      nodes: state.nodes.size,
+      journalBytes: log.sizeBytes(),
+      lastSnapshotMs,
+    }),
+    checkpoint,
+    exportFile: async () => {
+      await checkpoint();
+      const nodes = state.nodes.size;
+      const bytes = await disk.read(`${folder}/${FILE_NAME}`);
+      if (!bytes) throw new Error('registry.db is gone');
+      return { bytes, nodes };
+    },
+    close: async () => {
+      clearInterval(timer);
+      await engine.close();
+      try {
+        await checkpoint();
+      } catch (error) {
+        // Nothing is lost: the journal has it.
+        warn({
+          code: 'registry/snapshot-failed',
+          message: `registry.db was not written: ${(error as Error).message}.`,
+        });
+      }
+      await log.close();
+      lock?.release();
+    },
+  };
 };

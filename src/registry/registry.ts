@@ -1,6 +1,7 @@
 // The port of the registry: what exists in the tailnet because clients registered it, as opposed to what git declares.
 // Nothing outside this room may know which adapter runs; test/registry/contract.ts holds every adapter to the same cases.
 
+import type { Code } from '../base/catalogue.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Address } from '../base/address.ts';
@@ -56,6 +57,12 @@ export interface RegistryStatus {
   readonly lastCommitMs: number;
   /** When the file was last written, Unix milliseconds; 0 if never. */
   readonly lastSnapshotMs: number;
+}
+
+/** Something an administrator should read. */
+export interface RegistryWarning {
+  readonly code: Code;
+  readonly message: string;
 }
 
 export interface Registry {

@@ -1,0 +1,42 @@
+// The worker thread of store.ts: one job, then the end.
+
+import { once } from 'node:events';
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import type { Rows } from './database.ts';
+import { realDisk } from './disk.ts';
+import { RegistryFault } from './fault.ts';
+import { storeOn, type FromThread, type ThreadData, type ToThread } from './store.ts';
+
+const port = parentPort as MessagePort;
+const { folder } = workerData as ThreadData;
+const store = storeOn(realDisk, folder, Date.now);
+
+const say = (message: FromThread): void => port.postMessage(message);
+
+/** One chunk at a time: the next is asked for when the last is in the database. */
+const receive = async function* (): AsyncIterable<Rows> {
+  for (;;) {
+    say({ kind: 'more' });
+    const [message] = (await once(port, 'message')) as [ToThread];
+    if (message.kind !== 'rows') return;
+    yield JSON.parse(message.json) as Rows;
+  }
+};
+
+const work = async (job: ToThread): Promise<void> => {
+  try {
+    if (job.kind === 'read') {
+      const head = await store.read((rows) => say({ kind: 'rows', json: JSON.stringify(rows) }));
+      say({ kind: 'done', head });
+    } else if (job.kind === 'write') {
+      await store.write({ head: job.head, dropped: job.dropped, chunks: receive() });
+      say({ kind: 'done', head: undefined });
+    }
+  } catch (error) {
+    const fault = error instanceof RegistryFault ? error : undefined;
+    const message = error instanceof Error ? error.message : String(error);
+    say({ kind: 'fault', code: fault?.code, message, help: fault?.help ?? '' });
+  }
+};
+
+port.once('message', (job: ToThread) => void work(job));

@@ -1,0 +1,136 @@
+// registry.db as something to read once and to write now and then. `storeOn` does it in place, on any disk; `threadStore`
+// does the same in a worker thread that lives for one job, because sql.js holds the whole database in memory and works
+// on it without a pause. Records cross as JSON text in small chunks: no chunk takes the event loop for long.
+
+// oxlint-disable unicorn/require-post-message-target-origin -- a worker thread has no origin; that rule is about windows
+
+import { Worker } from 'node:worker_threads';
+import type { Code } from '../base/catalogue.ts';
+import { openDatabase, requireSound, type Dropped, type Head, type Rows } from './database.ts';
+import { replaceFile, type Disk } from './disk.ts';
+import { RegistryFault } from './fault.ts';
+import { SCHEMA_VERSION } from './schema.ts';
+
+export const FILE_NAME = 'registry.db';
+export const BACKUP_FOLDER = 'backups';
+
+export interface Save {
+  readonly head: Head;
+  readonly dropped: Dropped;
+  readonly chunks: Iterable<Rows> | AsyncIterable<Rows>;
+}
+
+export interface Store {
+  /** The head of the file after all its rows were taken; undefined if there is no file. Migrates an older file. */
+  readonly read: (take: (rows: Rows) => void) => Promise<Head | undefined>;
+  /** Brings the file up to date; the old one stays as it is until the new one is durable. */
+  readonly write: (save: Save) => Promise<void>;
+}
+
+/** A hundred nodes are about 200 KB of JSON: a millisecond to make. */
+export const CHUNK_NODES = 100;
+
+/** `2026-11-24T03-00-00Z`: a time as part of a file name. */
+export const fileTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replaceAll(':', '-')}Z`;
+
+export const storeOn = (disk: Disk, folder: string, now: () => number): Store => ({
+  read: async (take) => {
+    const bytes = await disk.read(`${folder}/${FILE_NAME}`);
+    if (!bytes) return undefined;
+    const database = await openDatabase(bytes);
+    try {
+      requireSound(database);
+      const { versionBefore } = database;
+      if (versionBefore < SCHEMA_VERSION) {
+        await disk.makeFolder(`${folder}/${BACKUP_FOLDER}`);
+        const kept = `registry-schema-${versionBefore}-${fileTime(now())}.db`;
+        await replaceFile(disk, `${folder}/${BACKUP_FOLDER}`, kept, bytes);
+        await replaceFile(disk, folder, FILE_NAME, database.toBytes());
+      }
+      const head = database.head();
+      for (const rows of database.read(CHUNK_NODES)) take(rows);
+      return head;
+    } finally {
+      database.close();
+    }
+  },
+  write: async ({ head, dropped, chunks }) => {
+    const database = await openDatabase(await disk.read(`${folder}/${FILE_NAME}`));
+    try {
+      database.drop(dropped);
+      for await (const rows of chunks) database.put(rows);
+      database.setHead(head);
+      await replaceFile(disk, folder, FILE_NAME, database.toBytes());
+    } finally {
+      database.close();
+    }
+  },
+});
+
+/** What the thread is told and what it answers. Rows are JSON text. */
+export type ToThread =
+  | { readonly kind: 'read' }
+  | { readonly kind: 'write'; readonly head: Head; readonly dropped: Dropped }
+  | { readonly kind: 'rows'; readonly json: string }
+  | { readonly kind: 'end' };
+
+export type FromThread =
+  | { readonly kind: 'rows'; readonly json: string }
+  /** Ready for one more chunk. */
+  | { readonly kind: 'more' }
+  | { readonly kind: 'done'; readonly head: Head | undefined }
+  | { readonly kind: 'fault'; readonly code: Code | undefined; readonly message: string; readonly help: string };
+
+export interface ThreadData {
+  readonly folder: string;
+}
+
+const faultOf = (message: FromThread & { readonly kind: 'fault' }): Error =>
+  message.code === undefined
+    ? new Error(message.message)
+    : new RegistryFault(message.code, message.message, message.help);
+
+/** Runs one job in a thread of its own and waits until the thread is gone, and its memory with it. */
+const runThread = async (
+  folder: string,
+  job: ToThread,
+  answer: (message: FromThread) => ToThread | undefined,
+): Promise<Head | undefined> => {
+  const data: ThreadData = { folder };
+  // Beside this file and of its kind: source or built.
+  const entry = new URL(import.meta.url.replace(/store(\.[a-z]+)$/, 'store-thread$1'));
+  const thread = new Worker(entry, { workerData: data, name: 'registry' });
+  try {
+    return await new Promise((resolve, reject) => {
+      thread.on('error', reject);
+      thread.on('exit', () => reject(new Error('the thread of the registry file ended early')));
+      thread.on('message', (message: FromThread) => {
+        if (message.kind === 'done') resolve(message.head);
+        else if (message.kind === 'fault') reject(faultOf(message));
+        else {
+          const reply = answer(message);
+          if (reply) thread.postMessage(reply);
+        }
+      });
+      thread.postMessage(job);
+    });
+  } finally {
+    await thread.terminate();
+  }
+};
+
+export const threadStore = (folder: string): Store => ({
+  read: (take) =>
+    runThread(folder, { kind: 'read' }, (message) => {
+      if (message.kind === 'rows') take(JSON.parse(message.json) as Rows);
+      return undefined;
+    }),
+  write: async ({ head, dropped, chunks }) => {
+    if (!(Symbol.iterator in chunks)) throw new TypeError('a thread is told rows that are at hand');
+    const rest = chunks[Symbol.iterator]();
+    await runThread(folder, { kind: 'write', head, dropped }, () => {
+      const { done, value } = rest.next();
+      return done ? { kind: 'end' } : { kind: 'rows', json: JSON.stringify(value) };
+    });
+  },
+});
