@@ -1,5 +1,6 @@
 // `tailplane auth`: machines that ran `tailscale up` without a key and wait for a person.
 
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { LoginAnswer, NodeAnswer } from '../http/answers.ts';
 import { plain, relativeTime, table } from './output.ts';
@@ -37,11 +38,10 @@ export const registerAuth = (program: Command): void => {
     .description('let a machine in')
     .argument('<code>', 'the code that its page shows')
     .option('--user <login>', 'whose machine it is; needed where there is more than one person')
-    .option(
-      '--tag <tag>',
-      'give it this tag instead of an owner; repeatable',
-      (tag, all: string[]) => [...all, tag],
-      [],
+    .addOption(
+      new Option('--tag <tag>', 'give it this tag instead of an owner; repeatable')
+        .argParser((tag, all: readonly string[]) => [...all, tag])
+        .default([], 'none'),
     )
     .addHelpText('after', '\nExample:\n  tailplane auth approve QK3F-7TZA --user alice@example.com')
     .action(async (code: string, options: { user?: string; tag: string[] }, command: Command) => {

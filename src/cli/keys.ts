@@ -2,7 +2,7 @@
 // `keys create --declare` makes such an entry and leaves the server alone.
 
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { CreatedKey, KeyAnswer } from '../http/answers.ts';
 import { parseDuration } from './duration.ts';
 import { relativeTime, plain, table } from './output.ts';
@@ -11,8 +11,8 @@ import { serverOf } from './server.ts';
 interface CreateOptions {
   readonly user?: string;
   readonly tag: readonly string[];
-  readonly reusable: boolean;
-  readonly ephemeral: boolean;
+  readonly reusable?: boolean;
+  readonly ephemeral?: boolean;
   readonly expires: number | null;
   readonly description?: string;
 }
@@ -36,20 +36,18 @@ export const registerKeys = (program: Command): void => {
   keys
     .command('create')
     .description('make a key; its secret is shown this once')
-    .option('--user <login>', 'who owns the machines that join with it (default: the first owner of the tailnet)')
-    .option(
-      '--tag <tag>',
-      'the machines carry this tag instead of an owner; repeatable',
-      (tag, all: string[]) => [...all, tag],
-      [],
+    .option('--user <login>', 'who owns the machines that join with it; default: the first owner of the tailnet')
+    .addOption(
+      new Option('--tag <tag>', 'the machines carry this tag instead of an owner; repeatable')
+        .argParser((tag, all: readonly string[]) => [...all, tag])
+        .default([], 'none'),
     )
-    .option('--reusable', 'for more than one machine', false)
-    .option('--ephemeral', 'the machines are forgotten soon after they leave', false)
-    .option(
-      '--expires <duration>',
-      `how long it can be used; «never» for no limit (default: ${DEFAULT_EXPIRY})`,
-      expiry,
-      expiry(DEFAULT_EXPIRY),
+    .option('--reusable', 'for more than one machine')
+    .option('--ephemeral', 'the machines are forgotten soon after they leave')
+    .addOption(
+      new Option('--expires <duration>', 'how long it can be used; «never» for no limit')
+        .argParser(expiry)
+        .default(expiry(DEFAULT_EXPIRY), DEFAULT_EXPIRY),
     )
     .option('--description <text>', 'what it is for')
     .addHelpText('after', '\nExample:\n  tailplane keys create --tag tag:server --expires 1h')

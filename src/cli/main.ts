@@ -8,6 +8,7 @@ import { registerDebug } from './debug.ts';
 import { EXIT, Failure } from './failure.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
+import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
@@ -25,6 +26,7 @@ export const buildProgram = (): Command => {
     .configureHelp({ showGlobalOptions: true });
   registerServe(program);
   registerInit(program);
+  registerLint(program);
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);

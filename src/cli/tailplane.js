@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const source = here('./main.ts');
-const main = existsSync(source) ? source : here('../../dist/tailplane.js');
+const main = existsSync(source) ? source : here('../../dist/cli/main.js');
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= 24) {
