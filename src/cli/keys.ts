@@ -1,12 +1,17 @@
 // `tailplane keys`: pre-auth keys made at run time. Keys that live in the repository are declared in keys.json5, by hash;
 // `keys create --declare` makes such an entry and leaves the server alone.
 
+import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { CreatedKey, KeyAnswer } from '../http/answers.ts';
+import { parseLogin, parseTag } from '../base/ids.ts';
+import type { Tag } from '../base/ids.ts';
+import { createAuthKey } from '../identity/preauth.ts';
 import { parseDuration } from './duration.ts';
+import { EXIT, Failure } from './failure.ts';
 import { relativeTime, plain, table } from './output.ts';
-import { serverOf } from './server.ts';
+import { outputOf, serverOf } from './server.ts';
 
 interface CreateOptions {
   readonly user?: string;
@@ -15,6 +20,7 @@ interface CreateOptions {
   readonly ephemeral?: boolean;
   readonly expires: number | null;
   readonly description?: string;
+  readonly declare?: boolean;
 }
 
 const DEFAULT_EXPIRY = '90d';
@@ -29,6 +35,48 @@ const expiry = (text: string): number | null => {
 const ownerOf = (key: KeyAnswer): string => key.user ?? key.tags.join(',');
 const kindOf = (key: KeyAnswer): string =>
   [key.reusable ? 'reusable' : 'single use', ...(key.ephemeral ? ['ephemeral'] : [])].join(', ');
+
+/** A key for keys.json5: the entry for the repository, and the secret, which is shown here and kept nowhere. */
+const declareKey = (options: CreateOptions, command: Command): void => {
+  const tags = options.tag.map((tag) => parseTag(tag));
+  const login = options.user === undefined ? undefined : parseLogin(options.user);
+  if (tags.includes(undefined) || (options.user !== undefined && !login) || tags.length > 0 === (login !== undefined)) {
+    throw new Failure(
+      EXIT.usage,
+      'cli/usage',
+      'A declared key is for one person or for tags.',
+      'Give --user alice@example.com, or --tag tag:server.',
+    );
+  }
+  const nowMs = Date.now();
+  const { text, record } = createAuthKey(
+    {
+      login: login ?? null,
+      tags: tags as Tag[],
+      reusable: options.reusable === true,
+      ephemeral: options.ephemeral === true,
+      preapproved: true,
+      expiresMs: options.expires === null ? null : nowMs + options.expires,
+      description: options.description ?? '',
+    },
+    nowMs,
+    (sizeBytes) => randomBytes(sizeBytes),
+  );
+  const entry = {
+    id: record.id,
+    hash: `sha256:${record.sha256}`,
+    ...(record.login === null ? { tags: record.tags } : { owner: record.login }),
+    ...(record.reusable ? { reusable: true } : {}),
+    ...(record.ephemeral ? { ephemeral: true } : {}),
+    ...(record.expiresMs === null ? {} : { expires: new Date(record.expiresMs).toISOString() }),
+    ...(record.description === '' ? {} : { description: record.description }),
+  };
+  const key = text.reveal();
+  outputOf(command).show({ key, entry }, () => {
+    const fields = Object.entries(entry).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`);
+    return `${key}\n\nFor \`authKeys\` in keys.json5:\n\n{\n${fields.join('\n')}\n},`;
+  });
+};
 
 export const registerKeys = (program: Command): void => {
   const keys = program.command('keys').description('pre-auth keys, with which machines join');
@@ -50,8 +98,13 @@ export const registerKeys = (program: Command): void => {
         .default(expiry(DEFAULT_EXPIRY), DEFAULT_EXPIRY),
     )
     .option('--description <text>', 'what it is for')
+    .option('--declare', 'print an entry for keys.json5 instead of telling a server')
     .addHelpText('after', '\nExample:\n  tailplane keys create --tag tag:server --expires 1h')
     .action(async (options: CreateOptions, command: Command) => {
+      if (options.declare) {
+        declareKey(options, command);
+        return;
+      }
       const { admin, out } = serverOf(command);
       const key = await admin.post<CreatedKey>('/keys', {
         user: options.user,
