@@ -135,9 +135,9 @@ export const openSsh = (options: SshOptions): GitTransport => {
     session = undefined;
   };
 
-  const failed = async ({ ended, said }: Session): Promise<never> => {
-    const status = await ended;
-    throw new Refused(refusalOfSsh(said, status));
+  const failed = async (broken: Session): Promise<never> => {
+    const status = await broken.ended;
+    throw new Refused(refusalOfSsh(broken.said, status));
   };
 
   /** The list of refs: pkt-lines up to a flush, with the service line that smart HTTP puts in front. */
