@@ -2,12 +2,31 @@
 // derp/derpserver), and answers the few plain requests that clients make of a relay's host. It owns no listener and no key.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
 
+import { createWebSocketStream, WebSocketServer } from 'ws';
+
+import { formatHex } from '../base/bytes.ts';
+import type { Secret } from '../base/secret.ts';
 import type { Crypto, Random } from '../keys/crypto.ts';
 import type { KeyPair } from '../keys/pair.ts';
-import type { Secret } from '../base/secret.ts';
-import type { NodeKey } from '../keys/text.ts';
+import { formatNodeKey, keyBytes, type NodeKey } from '../keys/text.ts';
+import { answerRelayRequest } from './answers.ts';
+import { createCensus, mappedBytes, prefixOf } from './census.ts';
+import { Connection, type Remote } from './connection.ts';
+import {
+  encodeHealth,
+  encodeRestarting,
+  HEADER_BYTES,
+  KEY_BYTES,
+  keyName,
+  PACKET_LIMIT_BYTES,
+  PROTOCOL_VERSION,
+} from './frame.ts';
+import { createRoster } from './roster.ts';
+import type { Shared } from './session.ts';
+import { createTally, type Tally } from './tally.ts';
 
 export interface RelayPorts {
   readonly crypto: Crypto;
@@ -40,21 +59,13 @@ export interface RelayOptions {
   readonly limits?: Partial<RelayLimits>;
 }
 
-/** Counted since the relay was made, but for the gauges `clients`, `connections` and `homeClients`. */
-export interface RelayStats {
+/** The counts of `Tally` since the relay was made, and how it is now. */
+export interface RelayStats extends Readonly<Tally> {
   /** Different node keys. */
   readonly clients: number;
   readonly connections: number;
   /** Keys that call this relay their home. */
   readonly homeClients: number;
-  readonly accepted: number;
-  readonly refused: Readonly<Record<'full' | 'handshake' | 'admission' | 'protocol', number>>;
-  readonly packetsIn: number;
-  readonly bytesIn: number;
-  readonly packetsOut: number;
-  readonly bytesOut: number;
-  readonly dropped: Readonly<Record<'unknown-destination' | 'queue-full', number>>;
-  readonly writeTimeouts: number;
 }
 
 export interface Relay {
@@ -72,6 +83,153 @@ export interface Relay {
   readonly close: (restart?: { readonly reconnectInMs: number; readonly tryForMs: number }) => Promise<void>;
 }
 
-export const createRelay = (_ports: RelayPorts, _options: RelayOptions): Relay => {
-  throw new Error('the relay is not here yet');
+const DEFAULT_LIMITS: RelayLimits = { connections: 50_000, connectionsPerPrefix: 1_000, handshakesPerPrefix: 200 };
+const LARGEST_FRAME_BYTES = HEADER_BYTES + KEY_BYTES + PACKET_LIMIT_BYTES;
+const WEBSOCKET_MESSAGE_BYTES = 32 << 10;
+const CLOSE_MS = 1_000;
+
+const NOTHING = Buffer.alloc(0);
+
+const isWebSocket = ({ headers }: IncomingMessage): boolean =>
+  headers.upgrade?.toLowerCase() === 'websocket' &&
+  (headers['sec-websocket-protocol'] ?? '').split(',').some((name) => name.trim() === 'derp');
+
+export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const roster = createRoster();
+  const tally = createTally();
+  const { publicKey } = options.key;
+  const shared: Shared = {
+    crypto: ports.crypto,
+    random: ports.random,
+    nowMs: () => performance.now(),
+    after: (delayMs, act) => {
+      setTimeout(act, delayMs);
+    },
+    admit: ports.admit,
+    privateKey: options.key.privateKey.reveal(),
+    publicKey,
+    meshKey: options.meshKey?.reveal(),
+    roster,
+    tally,
+    bytesPerSecond: limits.bytesPerSecond ?? 0,
+    burstBytes: Math.max(limits.burstBytes ?? 0, LARGEST_FRAME_BYTES),
+    healthText: '',
+  };
+  const connections = new Set<Connection>();
+  const perPrefix = createCensus();
+  const handshakesPerPrefix = createCensus();
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: LARGEST_FRAME_BYTES,
+    handleProtocols: () => 'derp',
+  });
+  let isClosing = false;
+
+  const isFull = (prefix: string): boolean =>
+    isClosing ||
+    connections.size >= limits.connections ||
+    perPrefix.of(prefix) >= limits.connectionsPerPrefix ||
+    handshakesPerPrefix.of(prefix) >= limits.handshakesPerPrefix;
+
+  const connect = (socket: Duplex, head: Buffer, remote: Remote, writeLimitBytes: number): void => {
+    const prefix = prefixOf(remote);
+    let isHandshaking = true;
+    const endHandshake = (): void => {
+      if (isHandshaking) handshakesPerPrefix.remove(prefix);
+      isHandshaking = false;
+    };
+    perPrefix.add(prefix);
+    handshakesPerPrefix.add(prefix);
+    const connection: Connection = new Connection({
+      shared,
+      socket,
+      remote,
+      writeLimitBytes,
+      onProven: endHandshake,
+      onClosed: () => {
+        endHandshake();
+        perPrefix.remove(prefix);
+        connections.delete(connection);
+      },
+    });
+    connections.add(connection);
+    connection.unshift(head);
+  };
+
+  const remoteOf = (request: IncomingMessage): Remote => {
+    const address = ports.remoteAddressOf?.(request) ?? request.socket.remoteAddress ?? '';
+    return {
+      address,
+      bytes: mappedBytes(address),
+      port: request.socket.remotePort ?? 0,
+      isIdeal: request.headers['ideal-node'] === undefined,
+    };
+  };
+
+  const upgradeHead =
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n' +
+    `Derp-Version: ${PROTOCOL_VERSION}\r\nDerp-Public-Key: ${formatHex(publicKey)}\r\n\r\n`;
+
+  const handleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): boolean => {
+    if (request.url?.split('?', 1)[0] !== '/derp') return false;
+    const upgrade = request.headers.upgrade?.toLowerCase();
+    if (upgrade !== 'derp' && upgrade !== 'websocket') return false;
+    const remote = remoteOf(request);
+    if (isFull(prefixOf(remote))) {
+      tally.refused.full++;
+      socket.destroy();
+      return true;
+    }
+    if (socket instanceof net.Socket) {
+      socket.setTimeout(0);
+      socket.setNoDelay(true);
+    }
+    if (isWebSocket(request)) {
+      webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        connect(createWebSocketStream(webSocket), NOTHING, remote, WEBSOCKET_MESSAGE_BYTES);
+      });
+      return true;
+    }
+    if (request.headers['derp-fast-start'] !== '1') socket.write(upgradeHead);
+    connect(socket, head, remote, 0);
+    return true;
+  };
+
+  const close: Relay['close'] = async (restart) => {
+    isClosing = true;
+    const open = [...connections];
+    const closed = Promise.all(open.map(async ({ socket }) => new Promise((resolve) => socket.once('close', resolve))));
+    for (const connection of open) {
+      if (restart) connection.session.tell(encodeRestarting(restart.reconnectInMs, restart.tryForMs));
+      connection.end();
+    }
+    const timer = setTimeout(() => {
+      for (const connection of open) connection.session.close();
+    }, CLOSE_MS);
+    await closed;
+    clearTimeout(timer);
+  };
+
+  return {
+    publicKey: formatNodeKey(publicKey),
+    handleRequest: (request, response) => answerRelayRequest(request, response, ports.bootstrapDns),
+    handleUpgrade,
+    disconnect: (nodeKey) => {
+      const peer = roster.find(keyName(Buffer.from(keyBytes(nodeKey)), 0));
+      for (const client of peer?.connections.slice() ?? []) client.close();
+    },
+    health: (text) => {
+      shared.healthText = text;
+      for (const { session } of connections) if (session.isProven) session.tell(encodeHealth(text));
+    },
+    stats: () => {
+      const homes = new Set<string>();
+      for (const { session } of connections) if (session.isHome) homes.add(session.peer.name);
+      return { ...structuredClone(tally), ...roster.counts(), homeClients: homes.size };
+    },
+    close,
+  };
 };
