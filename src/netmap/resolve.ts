@@ -1,9 +1,17 @@
 // A node as it is served: what it registered with, and what nodes.json5 and routes.json5 say over it.
 
+import { familyOf, isExitRoute, prefixContains } from '../base/address.ts';
 import type { Address, Prefix } from '../base/address.ts';
+import type { Json } from '../base/canonical.ts';
 import type { Login, Tag, UserId } from '../base/ids.ts';
-import type { PolicyNode } from '../policy/facts.ts';
+import { autoApprovedRoutes } from '../policy/approve.ts';
+import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import type { NodeRecord } from '../registry/record.ts';
+import { approvedRoutesOf, declarationOf } from '../snapshot/lookup.ts';
+import type { SelectableNode, Snapshot } from '../snapshot/snapshot.ts';
+import { userIdOf } from '../snapshot/user.ts';
+import { decodeHostinfo } from '../wire/hostinfo.ts';
+import type { Hostinfo } from '../wire/hostinfo.ts';
 
 export interface ResolvedNode {
   readonly record: NodeRecord;
@@ -21,6 +29,92 @@ export interface ResolvedNode {
   readonly approvedRoutes: readonly Prefix[];
   /** False: waits for an administrator, or is cut off (disabled, or its owner is). It sees nobody and nobody sees it. */
   readonly authorized: boolean;
+  readonly hostinfo: Hostinfo;
   /** What the policy looks at. */
   readonly policyNode: PolicyNode;
 }
+
+/** A declared address goes over the registered one of its family. */
+const addressesOf = (record: NodeRecord, declared: readonly Address[] | undefined): readonly Address[] => {
+  if (declared === undefined || declared.length === 0) return record.addresses;
+  const families = new Set(declared.map(familyOf));
+  return [...declared, ...record.addresses.filter((address) => !families.has(familyOf(address)))].sort(
+    (a, b) => familyOf(a) - familyOf(b),
+  );
+};
+
+const approves = (approved: Prefix, route: Prefix): boolean =>
+  approved === route || (!isExitRoute(route) && !isExitRoute(approved) && prefixContains(approved, route));
+
+/** Attributes that the hosted service derives from what the client reports, and those set at run time. */
+const postureOf = (record: NodeRecord, hostinfo: Hostinfo): ReadonlyMap<string, Json> => {
+  const posture = new Map<string, Json>();
+  const version = /^\d+\.\d+\.\d+/.exec(hostinfo.IPNVersion ?? '')?.[0];
+  if (hostinfo.OS !== undefined) posture.set('node:os', hostinfo.OS.toLowerCase());
+  if (hostinfo.OSVersion !== undefined) posture.set('node:osVersion', hostinfo.OSVersion);
+  if (version !== undefined) {
+    posture.set('node:tsVersion', version);
+    posture.set('node:tsReleaseTrack', Number(version.split('.')[1]) % 2 === 0 ? 'stable' : 'unstable');
+  }
+  if (typeof hostinfo['StateEncrypted'] === 'boolean') posture.set('node:tsStateEncrypted', hostinfo['StateEncrypted']);
+  for (const [name, { value }] of Object.entries(record.attributes)) posture.set(name, value);
+  return posture;
+};
+
+/** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */
+export const resolveNode = (snapshot: Snapshot, record: NodeRecord, online: boolean): ResolvedNode => {
+  const selectable: SelectableNode = {
+    stableId: record.stableId,
+    label: record.name,
+    owner: record.login,
+    tags: record.tags,
+  };
+  const declaration = declarationOf(snapshot, selectable);
+  const tags = declaration?.tags ?? record.tags;
+  const owner = tags.length > 0 ? null : record.login;
+  const ownerId = owner === null ? null : userIdOf(owner);
+  const user = owner === null ? undefined : snapshot.userByLogin.get(owner.toLowerCase());
+  const label = declaration?.name ?? record.name;
+  const fqdn = `${label}.${snapshot.tailnet.baseDomain}`;
+  const addresses = addressesOf(record, declaration?.addresses);
+  const hostinfo = decodeHostinfo(record.hostinfo) ?? {};
+  const routableIPs = hostinfo.RoutableIPs ?? [];
+  const policyUser: PolicyUser | undefined = user && { id: user.id, login: user.login, role: user.role };
+  const approved = [
+    ...approvedRoutesOf(snapshot, { ...selectable, owner, tags }),
+    ...record.approvedRoutes,
+    ...(routableIPs.length > 0 ? autoApprovedRoutes(snapshot.policy, { tags, routableIPs }, policyUser) : []),
+  ];
+  const approvedRoutes = routableIPs.filter((route) => approved.some((by) => approves(by, route)));
+  return {
+    record,
+    label,
+    fqdn,
+    owner,
+    ownerId,
+    tags,
+    addresses,
+    approvedRoutes,
+    authorized:
+      (declaration?.approved ?? record.authorized) && declaration?.disabled !== true && user?.disabled !== true,
+    hostinfo,
+    policyNode: {
+      id: record.id,
+      stableId: record.stableId,
+      name: fqdn,
+      user: ownerId,
+      tags,
+      addresses,
+      routableIPs,
+      approvedRoutes,
+      createdMs: record.createdMs,
+      ...(approvedRoutes.length > 0 && { alive: online }),
+      posture: postureOf(record, hostinfo),
+    },
+  };
+};
+
+/** Whether the policy would see any difference. */
+export const samePolicyNode = (a: PolicyNode, b: PolicyNode): boolean => policyKey(a) === policyKey(b);
+
+const policyKey = ({ posture, ...node }: PolicyNode): string => JSON.stringify([node, [...(posture ?? [])]]);

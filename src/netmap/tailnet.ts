@@ -3,14 +3,28 @@
 // ask a stream for its next message, and the message then holds everything that is pending, latest state first and only.
 
 import type { NodeId } from '../base/ids.ts';
+import type { PolicyNode } from '../policy/facts.ts';
 import type { Population } from '../policy/population.ts';
 import type { RegistryChange } from '../registry/change.ts';
-import type { NodeRecord } from '../registry/record.ts';
+import type { NodeField, NodeRecord } from '../registry/record.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
 import type { DerpRegion } from '../wire/derp.ts';
 import type { Login, User } from '../wire/user.ts';
+import { peerHostinfoOf } from '../wire/hostinfo.ts';
+import { accountOfNode, ownerProfile } from './account.ts';
+import { addBit, addBits, createBits, removeBit } from './bits.ts';
+import { commonLook, compare, createEntry, lookKey, PATCHABLE } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { moveToFront, unlink } from './order.ts';
+import { samePolicyNode } from './resolve.ts';
 import type { ResolvedNode } from './resolve.ts';
+import { RULES } from './rules.ts';
+import type { Rules } from './rules.ts';
+import { createSessions } from './sessions.ts';
+import { PART } from './stream.ts';
+import type { TimelineEntry } from './timeline.ts';
+import { createWorld, readSettings } from './world.ts';
 
 export interface TailnetOptions {
   /** Unix milliseconds; for ControlTime and the timeline only. */
@@ -43,17 +57,6 @@ export interface MapStream {
   resync(): void;
   /** Must be called once; afterwards `next` gives undefined and `wake` is not called. */
   close(): void;
-}
-
-/** One message that was sent, for people who ask what happened. */
-export interface TimelineEntry {
-  readonly atMs: number;
-  readonly kind: 'full' | 'delta';
-  /** Fields of tailcfg.MapResponse in the message, with counts of peers: `PeersChangedPatch(3)`. */
-  readonly fields: readonly string[];
-  /** What caused it: `endpoints`, `online`, `policy`, `snapshot` … */
-  readonly causes: readonly string[];
-  readonly sizeBytes: number;
 }
 
 /** A whole map as plain JSON, as the client of this node would hold it: tailcfg.MapResponse of a first message. */
@@ -103,9 +106,219 @@ export interface Tailnet {
   stats(): TailnetStats;
 }
 
-export const createTailnet = (snapshot: Snapshot, nodes: Iterable<NodeRecord>, options: TailnetOptions): Tailnet => {
-  void snapshot;
-  void nodes;
-  void options;
-  throw new Error('not yet');
+const FRAGMENT_BYTES = 64 * 1024 * 1024;
+
+/** Fields of a record that neither the policy nor the declarations look at. */
+const OBSERVED: ReadonlySet<NodeField> = new Set([
+  'discoKey',
+  'capver',
+  'endpoints',
+  'endpointTypes',
+  'homeDerp',
+  'lastSeenMs',
+]);
+
+export const createTailnet = (
+  snapshot: Snapshot,
+  nodes: Iterable<NodeRecord>,
+  options: TailnetOptions,
+  rules: Rules = RULES,
+): Tailnet => {
+  const { nowMs, embeddedRegion, fragmentBytes = FRAGMENT_BYTES } = options;
+  const online = new Set<NodeId>();
+  const resolved = [...nodes].map((record) => rules.resolve(snapshot, record, false));
+  const world = createWorld(snapshot, rules.populate(snapshot, takingPart(resolved)), embeddedRegion, fragmentBytes);
+  const freeSlots: number[] = [];
+  const sessions = createSessions(world, nowMs);
+
+  const tick = (): number => ++world.stamp;
+
+  const enter = (node: ResolvedNode): Entry => {
+    const owner = ownerProfile(world.snapshot, node);
+    const slot = freeSlots.pop() ?? world.slots.length;
+    const entry = createEntry(slot, node, online.has(node.record.id), owner, world.owners.index(owner, tick));
+    world.entries.set(entry.id, entry);
+    world.slots[slot] = entry;
+    show(entry);
+    entry.replacedAt = stamp(entry);
+    return entry;
+  };
+
+  /** Marks a change of what peers are shown. */
+  const stamp = (entry: Entry): number => {
+    entry.changedAt = tick();
+    moveToFront(world.order, entry);
+    entry.texts.clear();
+    entry.fragments.clear();
+    world.pages.touch(entry.slot);
+    return entry.changedAt;
+  };
+
+  /** Works out again how viewers see the node, from the policy. True if that differs. */
+  const show = (entry: Entry): boolean => {
+    const { population, routed } = world;
+    const addresses = population.nodes.has(entry.id) ? population.selfView(entry.id).addresses : entry.node.addresses;
+    const before = lookKey(entry.common);
+    entry.common = commonLook(addresses);
+    entry.routed = entry.node.approvedRoutes.length > 0;
+    if (entry.routed) addBit(routed, entry.slot);
+    else removeBit(routed, entry.slot);
+    return lookKey(entry.common) !== before;
+  };
+
+  /** Takes over a node's new state and stamps what peers see of it. True if they see a difference. */
+  const update = (entry: Entry, node: ResolvedNode): boolean => {
+    const owner = ownerProfile(world.snapshot, node);
+    const { replaced, patched } = compare(entry, node, owner);
+    entry.node = node;
+    entry.owner = owner;
+    entry.ownerIndex = world.owners.index(owner, tick);
+    if (!replaced && patched.length === 0) return false;
+    entry.homeDerp = node.record.homeDerp || entry.homeDerp;
+    entry.capver = node.record.capver || entry.capver;
+    const at = stamp(entry);
+    for (const field of patched) entry.patchedAt[PATCHABLE.indexOf(field)] = at;
+    if (replaced) {
+      entry.replacedAt = at;
+      entry.hostinfo = peerHostinfoOf(node.hostinfo);
+    }
+    return true;
+  };
+
+  /** Applies changes of nodes to the policy and marks the streams of those for whom it means something. */
+  const repopulate = (upserts: readonly Entry[], removals: readonly NodeId[]): void => {
+    if (upserts.length === 0 && removals.length === 0) return;
+    const impact = world.population.apply({ upserts: upserts.map((entry) => entry.node.policyNode), removals });
+    const candidates = createBits(world.slots.length);
+    addBits(candidates, world.routed);
+    for (const entry of upserts) {
+      if (show(entry)) entry.replacedAt = stamp(entry);
+      addBit(candidates, entry.slot);
+      sessions.mark(entry.id, PART.all, 'node');
+    }
+    for (const id of impact.filters) sessions.mark(id, PART.filter, 'node');
+    for (const id of impact.ssh) sessions.mark(id, PART.ssh, 'node');
+    for (const id of impact.caps) sessions.mark(id, PART.self, 'node');
+    for (const id of impact.peers) sessions.check(id, candidates, 'peers');
+  };
+
+  const add = (record: NodeRecord): Entry | undefined => {
+    const node = rules.resolve(world.snapshot, record, online.has(record.id));
+    const entry = enter(node);
+    return node.authorized ? entry : undefined;
+  };
+
+  const remove = (id: NodeId): boolean => {
+    const entry = world.entries.get(id);
+    if (!entry) return false;
+    unlink(world.order, entry);
+    world.entries.delete(id);
+    world.slots[entry.slot] = undefined;
+    removeBit(world.routed, entry.slot);
+    world.pages.touch(entry.slot);
+    tick();
+    online.delete(id);
+    sessions.forget(entry);
+    freeSlots.push(entry.slot);
+    return entry.node.authorized;
+  };
+
+  /** A node whose record or declaration changed: what the policy must hear of it. */
+  const change = (entry: Entry, node: ResolvedNode): 'upsert' | 'removal' | null => {
+    const before = entry.node;
+    const seen = update(entry, node);
+    if (seen) sessions.wakeAudience(entry, 'peers');
+    if (!node.authorized) return before.authorized ? 'removal' : null;
+    return !before.authorized || !samePolicyNode(before.policyNode, node.policyNode) ? 'upsert' : null;
+  };
+
+  const apply = (changes: readonly RegistryChange[]): void => {
+    const upserts = new Set<Entry>();
+    const removals = new Set<NodeId>();
+    for (const it of changes) {
+      if (it.kind === 'node-added') {
+        const entry = add(it.node);
+        if (entry) upserts.add(entry);
+      } else if (it.kind === 'node-removed') {
+        const entry = world.entries.get(it.node.id);
+        if (entry) upserts.delete(entry);
+        if (remove(it.node.id)) removals.add(it.node.id);
+      } else if (it.kind === 'node-changed') {
+        const entry = world.entries.get(it.after.id);
+        if (!entry) continue;
+        if (it.fields.every((field) => OBSERVED.has(field))) {
+          if (update(entry, { ...entry.node, record: it.after })) sessions.wakeAudience(entry, 'peers');
+          continue;
+        }
+        const verdict = change(entry, rules.resolve(world.snapshot, it.after, online.has(entry.id)));
+        if (verdict === 'upsert') {
+          upserts.add(entry);
+          removals.delete(entry.id);
+        } else if (verdict === 'removal') {
+          removals.add(entry.id);
+          upserts.delete(entry);
+          sessions.hide(entry);
+        }
+        sessions.mark(entry.id, PART.self, 'node');
+      }
+    }
+    repopulate([...upserts], [...removals]);
+    sessions.flush();
+  };
+
+  const setOnline = (id: NodeId, now: boolean): void => {
+    const entry = world.entries.get(id);
+    if (!entry || entry.online === now) return;
+    if (now) online.add(id);
+    else online.delete(id);
+    entry.online = now;
+    entry.patchedAt[PATCHABLE.indexOf('online')] = stamp(entry);
+    sessions.wakeAudience(entry, 'online');
+    if (entry.routed) {
+      entry.node = { ...entry.node, policyNode: { ...entry.node.policyNode, alive: now } };
+      if (entry.node.authorized) repopulate([entry], []);
+    }
+    sessions.flush();
+  };
+
+  const setSnapshot = (next: Snapshot): void => {
+    const same = next.digest === world.snapshot.digest;
+    world.snapshot = next;
+    if (same) return;
+    readSettings(world);
+    const fresh = new Map([...world.entries.values()].map((entry) => [entry, rules.resolve(next, entry.node.record, entry.online)])); // prettier-ignore
+    world.population = rules.populate(next, takingPart(fresh.values()));
+    for (const [entry, node] of fresh) {
+      update(entry, node);
+      if (show(entry)) entry.replacedAt = stamp(entry);
+    }
+    sessions.markAll('snapshot');
+    sessions.flush();
+  };
+
+  for (const node of resolved) enter(node);
+
+  return {
+    get snapshot() {
+      return world.snapshot;
+    },
+    get population() {
+      return world.population;
+    },
+    setSnapshot,
+    apply,
+    setOnline,
+    isOnline: (id) => online.has(id),
+    node: (id) => world.entries.get(id)?.node,
+    accountOf: (record) => accountOfNode(world.snapshot, rules.resolve(world.snapshot, record, false)),
+    open: sessions.open,
+    fetchOnce: sessions.fetchOnce,
+    describe: sessions.describe,
+    timeline: sessions.timeline,
+    stats: () => ({ nodes: world.entries.size, online: online.size, ...sessions.stats() }),
+  };
 };
+
+function* takingPart(nodes: Iterable<ResolvedNode>): Iterable<PolicyNode> {
+  for (const node of nodes) if (node.authorized) yield node.policyNode;
+}

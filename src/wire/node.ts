@@ -91,8 +91,12 @@ export interface PeerChange {
   readonly Key?: NodeKey;
   readonly KeySignature?: string;
   readonly DiscoKey?: DiscoKey;
-  readonly keyExpiryMs?: number;
+  /** Milliseconds; null: never. */
+  readonly keyExpiryMs?: number | null;
 }
+
+/** Go's zero time, which clears a time. */
+const ZERO_TIME = '0001-01-01T00:00:00Z';
 
 /** One object of JSON. */
 export const formatPeerChange = (change: PeerChange): string => {
@@ -100,6 +104,6 @@ export const formatPeerChange = (change: PeerChange): string => {
   return JSON.stringify({
     ...plain,
     LastSeen: lastSeenMs === undefined ? undefined : formatTime(lastSeenMs),
-    KeyExpiry: keyExpiryMs === undefined ? undefined : formatTime(keyExpiryMs),
+    KeyExpiry: keyExpiryMs === undefined ? undefined : keyExpiryMs === null ? ZERO_TIME : formatTime(keyExpiryMs),
   });
 };

@@ -1,0 +1,74 @@
+// Peers in pages of 64 places. A page is a run of peers, compressed once for all viewers that see the same of it and kept
+// until one of its peers changes. Peers whose look depends on the viewer are never in a page.
+
+import { addBit, createBits, hasBit } from './bits.ts';
+import type { Bits } from './bits.ts';
+import type { Entry, Look } from './entry.ts';
+import { peerText, withoutIpv4 } from './entry.ts';
+import { encodeFragment } from './fragment.ts';
+import type { Fragment, FragmentBudget } from './fragment.ts';
+
+/** Two words of a bit set. Larger pages compress a little better, but each change makes one anew. */
+export const PAGE_SIZE = 64;
+
+export interface Page {
+  readonly fragment: Fragment;
+  /** Owners of the peers, for their profiles. */
+  readonly owners: Bits;
+}
+
+/** A family of looks: viewers that don't use IPv4 see every peer without it. */
+export type Family = 'both' | 'ipv6';
+
+export const familyLook = (entry: Entry, family: Family): Look =>
+  family === 'both' ? entry.common : withoutIpv4(entry.common);
+
+export interface Pages {
+  /** The peers of one page that are in `members`, from word `2 * page` on. Kept if `keep`. */
+  page(index: number, low: number, high: number, family: Family, keep: boolean): Page;
+  /** A peer of the page changed. */
+  touch(slot: number): void;
+  forgetAll(): void;
+}
+
+export const createPages = (entryAt: (slot: number) => Entry | undefined, budget: () => FragmentBudget): Pages => {
+  const kept: (Map<string, Page> | undefined)[] = [];
+
+  const make = (index: number, low: number, high: number, family: Family): Page => {
+    const members: Bits = { words: Uint32Array.of(low, high) };
+    const owners = createBits();
+    const texts: string[] = [];
+    for (let i = 0; i < PAGE_SIZE; i++) {
+      const entry = hasBit(members, i) ? entryAt(index * PAGE_SIZE + i) : undefined;
+      if (entry === undefined) continue;
+      texts.push(peerText(entry, family, () => familyLook(entry, family)));
+      addBit(owners, entry.ownerIndex);
+    }
+    return { fragment: encodeFragment(texts.join()), owners };
+  };
+
+  return {
+    page: (index, low, high, family, keep) => {
+      if (!keep) return make(index, low, high, family);
+      const key = `${family}${low},${high}`;
+      const known = kept[index]?.get(key);
+      if (known) return known;
+      const page = make(index, low, high, family);
+      budget().keep(page.fragment);
+      (kept[index] ??= new Map()).set(key, page);
+      return page;
+    },
+    touch: (slot) => {
+      const index = Math.floor(slot / PAGE_SIZE);
+      const pages = kept[index];
+      if (!pages) return;
+      kept[index] = undefined;
+      let sizeBytes = 0;
+      for (const page of pages.values()) sizeBytes += page.fragment.length;
+      budget().drop(sizeBytes, pages.size);
+    },
+    forgetAll: () => {
+      kept.length = 0;
+    },
+  };
+};

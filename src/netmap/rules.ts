@@ -1,0 +1,23 @@
+// What netmap takes from the rooms above it: who a registered node is under a snapshot, and what the policy means for the
+// nodes that take part. A port, so that a test may give a policy of three lines instead of a tailnet folder.
+
+import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
+import { populate } from '../policy/population.ts';
+import type { Population } from '../policy/population.ts';
+import type { NodeRecord } from '../registry/record.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { resolveNode } from './resolve.ts';
+import type { ResolvedNode } from './resolve.ts';
+
+export interface Rules {
+  resolve(snapshot: Snapshot, record: NodeRecord, online: boolean): ResolvedNode;
+  populate(snapshot: Snapshot, nodes: Iterable<PolicyNode>): Population;
+}
+
+const populateFrom = (snapshot: Snapshot, nodes: Iterable<PolicyNode>): Population =>
+  populate(snapshot.policy, nodes, (id): PolicyUser | undefined => {
+    const user = snapshot.userById.get(id);
+    return user && { id, login: user.login, role: user.role };
+  });
+
+export const RULES: Rules = { resolve: resolveNode, populate: populateFrom };

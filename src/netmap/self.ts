@@ -1,0 +1,38 @@
+// What a node is told of itself. What it reported itself — endpoints, home, disco key, machine — is there for tools that
+// read the map, but a change of it is never sent back to the node that reported it.
+
+import type { CapMap } from '../wire/filter.ts';
+import { formatNode } from '../wire/node.ts';
+import type { Node } from '../wire/node.ts';
+import { accountProfile } from './account.ts';
+import { wireNode } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { baselineCaps, roleCaps } from './settings.ts';
+import type { World } from './world.ts';
+
+const capsOf = (world: World, entry: Entry): CapMap => {
+  const { node } = entry;
+  const role = node.ownerId === null ? undefined : world.snapshot.userById.get(node.ownerId)?.role;
+  return { ...baselineCaps(world.snapshot), ...roleCaps(role), ...world.population.capsFor(entry.id) };
+};
+
+/** JSON of the node, and a text that is equal as long as nothing changed that the node must be told. */
+export const selfTexts = (world: World, entry: Entry): { readonly text: string; readonly key: string } => {
+  const { node } = entry;
+  const takesPart = world.population.nodes.has(entry.id);
+  const look = takesPart ? world.population.selfView(entry.id) : { ...entry.common, primaryRoutes: [] };
+  const routableIPs = node.hostinfo.RoutableIPs;
+  const self: Node = {
+    ...wireNode(entry, { ...look, capMap: takesPart ? capsOf(world, entry) : {} }),
+    User: accountProfile(world.snapshot, node).ID,
+    Machine: node.record.machineKey,
+    Hostinfo: { ...entry.hostinfo, ...(routableIPs !== undefined && { RoutableIPs: routableIPs }) },
+    MachineAuthorized: takesPart,
+    Online: true,
+  };
+  const { DiscoKey, lastSeenMs, ...told } = self;
+  const text = formatNode({ ...told, ...(DiscoKey !== undefined && { DiscoKey }) });
+  void lastSeenMs;
+  const key = formatNode({ ...told, Endpoints: [], HomeDERP: 0, Cap: 0, Hostinfo: { ...(routableIPs !== undefined && { RoutableIPs: routableIPs }) } }); // prettier-ignore
+  return { text, key };
+};

@@ -1,0 +1,200 @@
+// The streams of connected clients: who has to be woken by what, and what each was sent. A stream is woken once and then
+// left alone until it was asked for its message, so a burst of changes costs each stream one wake.
+
+import { zstdDecompressSync } from 'node:zlib';
+import type { NodeId } from '../base/ids.ts';
+import { addBit, addBits, hasBit } from './bits.ts';
+import type { Bits } from './bits.ts';
+import type { Entry } from './entry.ts';
+import { sizeOfMessage } from './fragment.ts';
+import { PART, PeerStream } from './stream.ts';
+import type { Message } from './stream.ts';
+import type { MapStream, MapValue, StreamOptions } from './tailnet.ts';
+import { createTimeline } from './timeline.ts';
+import type { TimelineEntry } from './timeline.ts';
+import type { World } from './world.ts';
+
+export type Cause = 'start' | 'snapshot' | 'node' | 'peers' | 'online';
+
+interface Session {
+  readonly stream: PeerStream;
+  readonly wake: () => void;
+  readonly causes: Set<Cause>;
+}
+
+export interface Sessions {
+  open(id: NodeId, options: StreamOptions, wake: () => void): MapStream | undefined;
+  fetchOnce(id: NodeId, options: StreamOptions): readonly Uint8Array[] | undefined;
+  describe(id: NodeId): MapValue | undefined;
+  timeline(id: NodeId): readonly TimelineEntry[];
+  /** Parts of the node's own map may differ. */
+  mark(id: NodeId, parts: number, cause: Cause): void;
+  /** The node may see these peers otherwise. */
+  check(id: NodeId, slots: Bits, cause: Cause): void;
+  markAll(cause: Cause): void;
+  /** Peers were shown something else of the node. */
+  wakeAudience(entry: Entry, cause: Cause): void;
+  /** The node no longer takes part: nobody sees it, and it sees nobody. */
+  hide(entry: Entry): void;
+  /** The node is gone. */
+  forget(entry: Entry): void;
+  /** Wakes the streams that were marked. Called at the end of every change, when everything is consistent. */
+  flush(): void;
+  stats(): {
+    streams: number;
+    fragments: number;
+    fragmentBytes: number;
+    fullMaps: number;
+    deltas: number;
+    sentBytes: number;
+  };
+}
+
+export const createSessions = (world: World, nowMs: () => number): Sessions => {
+  const byNode = new Map<NodeId, Set<Session>>();
+  /** Streams that nobody has woken since their last message. */
+  const idle = new Set<Session>();
+  const busy = new Set<Session>();
+  let marked: Session[] = [];
+  const timeline = createTimeline();
+  let fullMaps = 0;
+  let deltas = 0;
+  let sentBytes = 0;
+
+  const raise = (session: Session, cause: Cause): void => {
+    session.causes.add(cause);
+    if (!idle.delete(session)) return;
+    busy.add(session);
+    marked.push(session);
+  };
+
+  const each = (id: NodeId, use: (session: Session) => void): void => {
+    const sessions = byNode.get(id);
+    if (sessions) for (const session of sessions) use(session);
+  };
+
+  const eachSession = (use: (session: Session) => void): void => {
+    // Collected first: raising a session moves it from one set to the other.
+    for (const session of [...idle, ...busy]) use(session);
+  };
+
+  const note = (session: Session, message: Message): void => {
+    const sizeBytes = sizeOfMessage(message.pieces);
+    if (message.full) fullMaps++;
+    else deltas++;
+    sentBytes += sizeBytes;
+    timeline.note(session.stream.nodeId, {
+      atMs: nowMs(),
+      kind: message.full ? 'full' : 'delta',
+      fields: message.fields,
+      causes: [...session.causes],
+      sizeBytes,
+    });
+  };
+
+  const fetchOnce = (id: NodeId, options: StreamOptions): readonly Uint8Array[] | undefined =>
+    new PeerStream(world, id, options.omitPeers === true).next(nowMs())?.pieces;
+
+  return {
+    open: (id, options, wake) => {
+      if (!world.entries.has(id)) return undefined;
+      const stream = new PeerStream(world, id, options.omitPeers === true);
+      const session: Session = { stream, wake, causes: new Set(['start']) };
+      const sessions = byNode.get(id) ?? new Set();
+      byNode.set(id, sessions.add(session));
+      // Nobody has to wake it before its first message.
+      busy.add(session);
+      let open = true;
+      return {
+        nodeId: id,
+        next: () => {
+          if (!open) return undefined;
+          const message = stream.next(nowMs());
+          if (message) note(session, message);
+          session.causes.clear();
+          busy.delete(session);
+          idle.add(session);
+          return message?.pieces;
+        },
+        resync: () => {
+          if (!open) return;
+          stream.restart();
+          raise(session, 'start');
+          wakeMarked();
+        },
+        close: () => {
+          open = false;
+          idle.delete(session);
+          busy.delete(session);
+          sessions.delete(session);
+          if (sessions.size === 0) byNode.delete(id);
+        },
+      };
+    },
+    fetchOnce,
+    describe: (id) => {
+      const pieces = fetchOnce(id, { capver: 0 });
+      // The length, then one frame a piece.
+      const text = pieces?.slice(1).map((piece) => zstdDecompressSync(piece).toString()).join(''); // prettier-ignore
+      return text === undefined ? undefined : (JSON.parse(text) as MapValue);
+    },
+    timeline: timeline.read,
+    mark: (id, parts, cause) =>
+      each(id, (session) => {
+        session.stream.dirty |= parts;
+        raise(session, cause);
+      }),
+    check: (id, slots, cause) =>
+      each(id, (session) => {
+        addBits(session.stream.check, slots);
+        raise(session, cause);
+      }),
+    markAll: (cause) =>
+      eachSession((session) => {
+        session.stream.dirty = PART.all;
+        raise(session, cause);
+      }),
+    wakeAudience: (entry, cause) => {
+      const { population } = world;
+      const audience = population.nodes.has(entry.id) ? population.visiblePeers(entry.id) : undefined;
+      // Seeing is mutual, so those whom the node sees are its audience. In a storm most streams are awake already, and
+      // looking through the rest is shorter.
+      if (audience && audience.size < idle.size) {
+        for (const id of audience) if (id !== entry.id) each(id, (session) => raise(session, cause));
+      } else {
+        for (const session of idle) if (hasBit(session.stream.known, entry.slot)) raise(session, cause);
+      }
+    },
+    hide: (entry) => {
+      eachSession((session) => {
+        if (session.stream.nodeId === entry.id) session.stream.dirty = PART.all;
+        else if (hasBit(session.stream.known, entry.slot)) addBit(session.stream.check, entry.slot);
+        else return;
+        raise(session, 'peers');
+      });
+    },
+    forget: (entry) => {
+      timeline.forget(entry.id);
+      eachSession((session) => {
+        const had = hasBit(session.stream.known, entry.slot);
+        session.stream.forget(entry.slot, entry.id);
+        if (had) raise(session, 'peers');
+      });
+    },
+    flush: () => wakeMarked(),
+    stats: () => ({
+      streams: idle.size + busy.size,
+      fragments: world.budget.count,
+      fragmentBytes: world.budget.sizeBytes,
+      fullMaps,
+      deltas,
+      sentBytes,
+    }),
+  };
+
+  function wakeMarked(): void {
+    const sessions = marked;
+    marked = [];
+    for (const session of sessions) if (busy.has(session)) session.wake();
+  }
+};

@@ -1,0 +1,89 @@
+// The parts of a map that come from the snapshot alone: DNS, relays, and what the server lets every node do.
+
+import type { CapMap } from '../wire/filter.ts';
+import type { DnsConfig, DnsRecord, Resolver } from '../wire/dns.ts';
+import type { DerpMap, DerpNode, DerpRegion } from '../wire/derp.ts';
+import type { Nameserver } from '../config/dns.ts';
+import type { DerpNode as DeclaredDerpNode, DerpRegion as DeclaredRegion } from '../config/derp.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+const resolverOf = ({ address, useWithExitNode }: Nameserver): Resolver => ({
+  Addr: address,
+  ...(useWithExitNode && { UseWithExitNode: true }),
+});
+
+/** The same for every node; `CertDomains` is added for each. */
+export const dnsConfigOf = ({ dns, tailnet }: Snapshot): DnsConfig => {
+  const nameservers = dns.nameservers.map(resolverOf);
+  const routes: Record<string, readonly Resolver[]> = {};
+  for (const { suffix, nameservers } of dns.splitDns) routes[`${suffix}.`] = nameservers.map(resolverOf);
+  if (dns.magicDns) routes[`${tailnet.baseDomain}.`] = [];
+  // Clients answer addresses only; other types would be ignored.
+  const records = dns.extraRecords.flatMap(({ name, type, value }): DnsRecord[] =>
+    type === 'CNAME' ? [] : [{ Name: name, Type: type, Value: value }],
+  );
+  const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;
+  return {
+    ...(nameservers.length > 0 && (dns.overrideLocalDns ? { Resolvers: nameservers } : { FallbackResolvers: nameservers })), // prettier-ignore
+    ...(Object.keys(routes).length > 0 && { Routes: routes }),
+    ...(domains.length > 0 && { Domains: [...new Set(domains)] }),
+    ...(dns.magicDns && { Proxied: true }),
+    ...(records.length > 0 && { ExtraRecords: records }),
+    // An exit node must not ask the world for names of the tailnet.
+    ExitNodeFilteredSet: [`.${tailnet.baseDomain}`],
+  };
+};
+
+const derpNodeOf = (regionId: number, node: DeclaredDerpNode): DerpNode => ({
+  Name: node.name,
+  RegionID: regionId,
+  HostName: node.hostName,
+  ...(node.certName !== undefined && { CertName: node.certName }),
+  ...(node.ipv4 !== undefined && { IPv4: node.ipv4 }),
+  ...(node.ipv6 !== undefined && { IPv6: node.ipv6 }),
+  STUNPort: node.stunPort ?? -1,
+  ...(node.stunOnly && { STUNOnly: true }),
+  DERPPort: node.derpPort,
+  ...(node.canPort80 && { CanPort80: true }),
+});
+
+const derpRegionOf = (region: DeclaredRegion): DerpRegion => ({
+  RegionID: region.id,
+  RegionCode: region.code,
+  RegionName: region.name,
+  ...(region.latitude !== undefined && { Latitude: region.latitude }),
+  ...(region.longitude !== undefined && { Longitude: region.longitude }),
+  Nodes: region.nodes.map((node) => derpNodeOf(region.id, node)),
+});
+
+/** The declared regions, and the embedded one where the snapshot wants it. */
+export const derpMapOf = ({ derp }: Snapshot, embedded: DerpRegion | null): DerpMap => {
+  const regions: Record<string, DerpRegion> = {};
+  const scores: Record<string, number> = {};
+  if (derp.embedded && embedded !== null) regions[embedded.RegionID] = embedded;
+  for (const region of derp.regions) {
+    regions[region.id] = derpRegionOf(region);
+    if (region.score !== undefined) scores[region.id] = region.score;
+  }
+  // Sent even when empty: an absent one would leave the scores of the map before.
+  return { Regions: regions, HomeParams: { RegionScore: scores }, omitDefaultRegions: true };
+};
+
+/** What the server gives to every node, whatever the policy says. Keys whose value is null only count by being there. */
+export const baselineCaps = ({ tailnet }: Snapshot): CapMap => ({
+  ...(tailnet.features.taildrop && { 'https://tailscale.com/cap/file-sharing': null }),
+  ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
+  ...(tailnet.features.tailnetLock && { 'https://tailscale.com/cap/tailnet-lock': null }),
+  ...(tailnet.features.https && { https: null }),
+  'default-auto-update': [tailnet.nodes.autoUpdate],
+  'store-appc-routes': null,
+  'tailnet-display-name': [tailnet.displayName],
+});
+
+const ADMIN_ROLES = new Set(['owner', 'admin', 'it-admin', 'network-admin']);
+
+/** What a person's role gives to their nodes. */
+export const roleCaps = (role: string | undefined): CapMap => ({
+  ...(role !== undefined && ADMIN_ROLES.has(role) && { 'https://tailscale.com/cap/is-admin': null }),
+  ...(role === 'owner' && { 'https://tailscale.com/cap/is-owner': null }),
+});

@@ -1,0 +1,38 @@
+// The last messages to each node, for people who ask what a node was told, when and why.
+
+import type { NodeId } from '../base/ids.ts';
+
+export interface TimelineEntry {
+  readonly atMs: number;
+  readonly kind: 'full' | 'delta';
+  /** Fields of tailcfg.MapResponse in the message, with counts of peers: `PeersChangedPatch(3)`. */
+  readonly fields: readonly string[];
+  /** What made the stream look: `start`, `snapshot`, `node` (itself), `peers`, `online`. */
+  readonly causes: readonly string[];
+  readonly sizeBytes: number;
+}
+
+/** Messages kept for each node. */
+const KEPT = 16;
+
+export interface Timeline {
+  note(id: NodeId, entry: TimelineEntry): void;
+  read(id: NodeId): readonly TimelineEntry[];
+  forget(id: NodeId): void;
+}
+
+export const createTimeline = (): Timeline => {
+  const rings = new Map<NodeId, TimelineEntry[]>();
+  return {
+    note: (id, entry) => {
+      const ring = rings.get(id);
+      if (!ring) rings.set(id, [entry]);
+      else {
+        if (ring.length >= KEPT) ring.shift();
+        ring.push(entry);
+      }
+    },
+    read: (id) => [...(rings.get(id) ?? [])],
+    forget: (id) => void rings.delete(id),
+  };
+};

@@ -1,0 +1,150 @@
+// What all streams share: the snapshot and its parts, the policy over the nodes, the nodes with their stamps, and what was
+// encoded once for many. tailnet.ts changes it, stream.ts reads it.
+
+import type { NodeId } from '../base/ids.ts';
+import type { NodeSet, Population } from '../policy/population.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { DerpRegion } from '../wire/derp.ts';
+import { addBit, createBits } from './bits.ts';
+import type { Bits } from './bits.ts';
+import { patchText } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { createBudget, encodeFragment } from './fragment.ts';
+import type { Fragment, FragmentBudget } from './fragment.ts';
+import { changedSince } from './order.ts';
+import type { Order } from './order.ts';
+import { createOwners } from './owners.ts';
+import type { Owners } from './owners.ts';
+import { createPages, PAGE_SIZE } from './pages.ts';
+import type { Pages } from './pages.ts';
+import { derpMapOf, dnsConfigOf } from './settings.ts';
+
+/** A part that is the same for all, under a text that tells versions of it apart. */
+export interface SharedPart {
+  readonly text: string;
+  readonly fragment: Fragment;
+}
+
+/** Nodes that changed since a stamp, in chunks of 64, with the patches that some stream was sent. */
+export interface Delta {
+  readonly chunks: readonly DeltaChunk[];
+}
+
+export interface DeltaChunk {
+  readonly entries: readonly Entry[];
+  /** JSON of the patch of each entry since the stamp, empty where it was replaced only. */
+  readonly patches: readonly string[];
+  /** By which of the entries are in it. */
+  readonly fragments: Map<string, Fragment>;
+}
+
+export interface World {
+  snapshot: Snapshot;
+  population: Population;
+  readonly embeddedRegion: DerpRegion | null;
+  /** The stamp of the last change. */
+  stamp: number;
+  readonly entries: Map<NodeId, Entry>;
+  readonly slots: (Entry | undefined)[];
+  readonly order: Order;
+  /** Slots of nodes with approved routes. */
+  readonly routed: Bits;
+  readonly pages: Pages;
+  readonly owners: Owners;
+  readonly budget: FragmentBudget;
+  derpMap: SharedPart;
+  dns: SharedPart;
+  /** Slots of what a node sees, itself perhaps included. Never to be changed. */
+  visible(id: NodeId): Bits;
+  /** What changed since a stamp. */
+  since(stamp: number): Delta;
+}
+
+const sharedPart = (text: string): SharedPart => ({ text, fragment: encodeFragment(text) });
+
+/** Takes over the parts that come from the snapshot alone. */
+export const readSettings = (world: World): void => {
+  world.derpMap = sharedPart(JSON.stringify(derpMapOf(world.snapshot, world.embeddedRegion)));
+  // Open at the end: each node adds the names that it may have certificates for.
+  world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot)).slice(0, -1));
+};
+
+/** How many stamps are remembered with what changed since: streams are written in passes, so few are in use at a time. */
+const MAX_DELTAS = 64;
+
+export const createWorld = (
+  snapshot: Snapshot,
+  population: Population,
+  embeddedRegion: DerpRegion | null,
+  fragmentBytes: number,
+): World => {
+  const slots: (Entry | undefined)[] = [];
+  const budget = createBudget(fragmentBytes, () => {
+    pages.forgetAll();
+    owners.forgetAll();
+  });
+  const pages = createPages(
+    (slot) => slots[slot],
+    () => budget,
+  );
+  const owners = createOwners(() => budget);
+
+  let visibleOf = new WeakMap<NodeSet, Bits>();
+  let visibleVersion: unknown;
+  let deltas = new Map<number, Delta>();
+  let deltasAt = -1;
+
+  const world: World = {
+    snapshot,
+    population,
+    embeddedRegion,
+    stamp: 0,
+    entries: new Map(),
+    slots,
+    order: { newest: null },
+    routed: createBits(),
+    pages,
+    owners,
+    budget,
+    derpMap: sharedPart(''),
+    dns: sharedPart(''),
+    visible: (id) => {
+      // The version tells changes of one population apart, the object tells populations apart: sets belong to one.
+      if (visibleVersion !== world.population.version) {
+        visibleOf = new WeakMap();
+        visibleVersion = world.population.version;
+      }
+      const peers = world.population.visiblePeers(id);
+      let bits = visibleOf.get(peers);
+      if (!bits) {
+        bits = createBits(slots.length);
+        for (const peer of peers) {
+          const entry = world.entries.get(peer);
+          if (entry) addBit(bits, entry.slot);
+        }
+        visibleOf.set(peers, bits);
+      }
+      return bits;
+    },
+    since: (stamp) => {
+      if (deltasAt !== world.stamp || deltas.size >= MAX_DELTAS) {
+        deltas = new Map();
+        deltasAt = world.stamp;
+      }
+      let delta = deltas.get(stamp);
+      if (!delta) {
+        const changed = changedSince(world.order, stamp);
+        const chunks: DeltaChunk[] = [];
+        for (let at = 0; at < changed.length; at += PAGE_SIZE) {
+          const entries = changed.slice(at, at + PAGE_SIZE);
+          chunks.push({ entries, patches: entries.map((entry) => patchText(entry, stamp)), fragments: new Map() });
+        }
+        delta = { chunks };
+        deltas.set(stamp, delta);
+      }
+      return delta;
+    },
+  };
+  readSettings(world);
+  return world;
+};
