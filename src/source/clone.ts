@@ -10,7 +10,7 @@ import { parseRevision, type Revision } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import type { GitTransport } from './https.ts';
 import { PACK_LIMITS } from './pack.ts';
-import { refusalOf } from './refused.ts';
+import { library, refusalOf } from './refused.ts';
 import { openRepository, type Repository } from './repository.ts';
 import type { SourceLimits } from './source.ts';
 import { gitFiles } from './store.ts';
@@ -38,6 +38,8 @@ export interface Clone {
   /** Asks the remote; `tree` is absent when its tip is the one that is known. */
   update(transport: GitTransport, protocol: 1 | 2): Promise<Outcome<{ readonly tip: Tip; readonly tree?: SourceTree }>>;
   repository(): Repository;
+  /** What is on disk turned out to be damaged: the next update clones anew. */
+  distrust(): void;
 }
 
 const files = gitFiles(PACK_LIMITS);
@@ -101,7 +103,7 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
   };
 
   const fetchInto = async (gitdir: string, tip: Tip, transport: GitTransport): Promise<void> => {
-    await git.fetch({
+    const fetching = git.fetch({
       fs: files,
       http: transport.client,
       gitdir,
@@ -115,6 +117,7 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
       cache: {},
       ...(settings.depth === undefined ? {} : { depth: settings.depth }),
     });
+    await library(fetching, refuse('source/protocol', 'The git host sent something that is not git, or was cut off.'));
   };
 
   const trust = async (gitdir: string, tip: Tip, updates: number): Promise<void> => {
@@ -180,5 +183,12 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
     repository = fresh;
   };
 
-  return { tip: () => trusted, update, repository: () => repository };
+  return {
+    tip: () => trusted,
+    update,
+    repository: () => repository,
+    distrust: () => {
+      trusted = undefined;
+    },
+  };
 };

@@ -148,14 +148,19 @@ const operationsOf = (data: GitWorkerData): GitOperations => {
   const update = async (authorization: string | undefined): Promise<Outcome<Seen>> => {
     if (location.kind === 'repository') return await read();
     const opened = await cloneOf(urlOf);
-    const before = opened.tip()?.commit;
-    const updated = await withTransport(authorization, (transport) =>
-      opened.update(transport, location.kind === 'ssh' ? 1 : 2),
-    );
-    if (updated.ok) return await see(updated.value.tip, updated.value.tree);
-    // The tip moved on to files that are refused: that was seen. Everything else is the origin's failure.
-    const tip = opened.tip();
-    return tip && tip.commit !== before ? await see(tip) : updated;
+    const ask = async (): Promise<Outcome<Seen>> => {
+      const before = opened.tip()?.commit;
+      const protocol = location.kind === 'ssh' ? 1 : 2;
+      const updated = await withTransport(authorization, async (transport) => await opened.update(transport, protocol));
+      if (updated.ok) return await see(updated.value.tip, updated.value.tree);
+      // The tip moved on to files that are refused: that was seen. Everything else is the origin's failure.
+      const tip = opened.tip();
+      return tip && tip.commit !== before ? await see(tip) : updated;
+    };
+    const seen = await ask();
+    if (seen.ok || seen.code !== 'source/incomplete') return seen;
+    opened.distrust();
+    return await ask();
   };
 
   const tipCommit = async (): Promise<Outcome<Tip>> => {

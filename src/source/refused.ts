@@ -69,3 +69,12 @@ export const refusalOf = (error: unknown): Refusal | undefined => {
   }
   return undefined;
 };
+
+/** Runs a call of isomorphic-git. Damaged input makes it fail in ways it does not name; those get the name given here. */
+export const library = async <T>(call: Promise<T>, otherwise: Refusal): Promise<T> => {
+  try {
+    return await call;
+  } catch (error) {
+    throw new Refused(refusalOf(error) ?? otherwise);
+  }
+};

@@ -9,12 +9,14 @@ import { parseRevision, type Revision } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { describeCommit, parseCommit, type RawCommit } from './commit.ts';
 import { parseLocation } from './location.ts';
-import { refusalOf } from './refused.ts';
+import { library, Refused, refusalOf } from './refused.ts';
 import { FILE_LIMIT_BYTES, TAILNET_FILES, TREE_LIMIT_BYTES, type SourceCommit, type SourceTree } from './tree.ts';
 
 const MODE_TREE = '040000';
 const MODE_LINK = '120000';
 const MODE_SUBMODULE = '160000';
+
+const missing = refuse('source/incomplete', 'Objects of the commit are missing or damaged.');
 
 const LFS_POINTER = Buffer.from('version https://git-lfs.github.com/spec/');
 
@@ -56,16 +58,14 @@ export const openRepository = (at: string): Repository => {
     } catch (error) {
       const refusal = refusalOf(error);
       if (!refusal) throw error;
-      return refusal.code === 'source/protocol'
-        ? refuse('source/incomplete', 'Objects of the commit are missing or damaged.')
-        : refusal;
+      return refusal.code === 'source/protocol' ? missing : refusal;
     }
   };
 
   const rawOf = async (oid: string, cache: object): Promise<RawCommit> => {
-    const { object, type } = await git.readObject({ fs, gitdir, oid, format: 'content', cache });
+    const { object, type } = await library(git.readObject({ fs, gitdir, oid, format: 'content', cache }), missing);
     const raw = type === 'commit' ? parseCommit(object as Uint8Array) : undefined;
-    if (!raw) throw Object.assign(new Error('not a commit'), { code: 'NotFoundError' });
+    if (!raw) throw new Refused(missing);
     return raw;
   };
 
@@ -98,7 +98,7 @@ export const openRepository = (at: string): Repository => {
     });
 
   const entriesOf = async (oid: string, cache: object): Promise<readonly TreeEntry[]> =>
-    (await git.readTree({ fs, gitdir, oid, cache })).tree;
+    (await library(git.readTree({ fs, gitdir, oid, cache }), missing)).tree;
 
   /** The tree of the tailnet folder within a commit. */
   const folderOf = async (raw: RawCommit, folder: string, cache: object): Promise<Outcome<string>> => {
@@ -117,7 +117,7 @@ export const openRepository = (at: string): Repository => {
     if (mode === MODE_LINK) return refuse('source/symlink', `${name} is a symbolic link.`);
     if (mode === MODE_SUBMODULE) return refuse('source/submodule', `${name} is a submodule.`);
     if (mode === MODE_TREE) return refuse('source/not-a-file', `${name} is a folder.`);
-    const { blob } = await git.readBlob({ fs, gitdir, oid, cache });
+    const { blob } = await library(git.readBlob({ fs, gitdir, oid, cache }), missing);
     if (blob.length > FILE_LIMIT_BYTES) return refuse('source/file-too-large', `${name} is larger than 4 MiB.`);
     if (LFS_POINTER.equals(blob.subarray(0, LFS_POINTER.length))) {
       return refuse('source/lfs-pointer', `${name} is a pointer to Git LFS; keep the file itself in git.`);

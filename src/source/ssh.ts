@@ -57,7 +57,9 @@ const refusalOfSsh = (said: string, status: number | null): Refusal => {
   if (/not found|does not appear to be a git repository|no such/i.test(said) && status !== 255) {
     return refuse('source/not-found', 'The git host knows no such repository, or hides it from this key.');
   }
-  if (/timed out|timeout/i.test(said)) return refuse('source/timeout', 'The git host did not answer in time.');
+  // No status: it was killed, and only our own time limit does that.
+  if (status === null || /timed out|timeout/i.test(said))
+    return refuse('source/timeout', 'The git host did not answer in time.');
   if (status === 255) return refuse('source/unreachable', 'The git host cannot be reached by SSH.');
   return refuse('source/protocol', 'The git host ended the SSH session early.');
 };

@@ -315,6 +315,10 @@ test('a clone that is damaged is made anew', async (t) => {
   await before.close();
   const packs = path.join(dataDir, 'source', fs.readdirSync(path.join(dataDir, 'source'))[0]!, 'clone/objects/pack');
   for (const file of fs.readdirSync(packs)) if (file.endsWith('.idx')) fs.truncateSync(path.join(packs, file), 0);
+  const same = await follow(t, host.url, { dataDir });
+  assert.equal(textOf(await same.read()), '{n:1}', 'although nothing moved');
+  await same.close();
+  for (const file of fs.readdirSync(packs)) if (file.endsWith('.pack')) fs.truncateSync(path.join(packs, file), 40);
   writer.commit({ 'tailnet.json5': '{n:2}' });
   const after = await follow(t, host.url, { dataDir });
   assert.equal(textOf(await after.sync()), '{n:2}');
