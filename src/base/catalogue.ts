@@ -28,6 +28,7 @@ export const catalogue = {
   'config/live-secret': 'The file holds what looks like a live secret',
   'config/unknown-file': 'A file has nearly the name of one that is read',
   'config/two-policies': 'The folder has two policies',
+  'config/cannot-edit': 'An edit has no place in the file',
   'config/no-tailnet': 'The folder has no tailnet.json5',
 
   // policy: the access policy of a tailnet

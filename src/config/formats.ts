@@ -81,7 +81,9 @@ const nameserver: Explain = (text) => {
 const publicKey: Explain = (text) => {
   if (/PRIVATE KEY/.test(text)) return 'is a private key, which must never be here';
   if (SSH_KEY.test(text.trim())) return undefined;
-  return text.trim().startsWith('-----BEGIN PGP PUBLIC KEY BLOCK-----') ? undefined : 'is no OpenSSH or OpenPGP public key';
+  return text.trim().startsWith('-----BEGIN PGP PUBLIC KEY BLOCK-----')
+    ? undefined
+    : 'is no OpenSSH or OpenPGP public key';
 };
 
 const matches =

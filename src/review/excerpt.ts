@@ -30,6 +30,7 @@ export const printable = (text: string): string =>
 
 const WIDE =
   /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]$/u;
+// oxlint-disable-next-line no-misleading-character-class -- single code points are tested
 const NO_WIDTH = /^[\p{Mn}\p{Me}\u200d\ufe0f]$/u;
 
 /** Columns that a text takes in a terminal. */
