@@ -1,0 +1,141 @@
+// Questions to clients, small requests, and SSH checks.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { utf8, utf8Text } from '../../src/base/bytes.ts';
+import type { NodeId } from '../../src/base/ids.ts';
+import { accept } from '../../src/base/outcome.ts';
+import { authKeyOf, newNodeKey, openWorld, type Client, type MapReader, type World } from './world.ts';
+
+let world: World;
+const published: object[] = [];
+before(async () => {
+  const publishDns = (record: object) => {
+    published.push(record);
+    return Promise.resolve(accept(undefined));
+  };
+  world = await openWorld({ ports: { publishDns } });
+});
+after(() => world.close());
+
+interface Node {
+  readonly client: Client;
+  readonly NodeKey: string;
+  readonly id: NodeId;
+  readonly stream: MapReader;
+}
+
+const join = async (): Promise<Node> => {
+  const client = await world.connect();
+  const NodeKey = newNodeKey();
+  await client.register({ NodeKey, Auth: { AuthKey: authKeyOf('alice') } });
+  const stream = await client.stream({ NodeKey });
+  await stream.next();
+  return { client, NodeKey, id: world.registry.view.byNodeKey.get(NodeKey)!, stream };
+};
+
+const asked = async (stream: MapReader): Promise<Record<string, string> & { readonly path: string }> => {
+  const question = (await stream.next())?.['PingRequest'] as Record<string, string>;
+  return { ...question, path: new URL(question['URL']!).pathname };
+};
+
+test('a ping asks over the stream and is answered over Noise', async () => {
+  const { client, id, stream } = await join();
+  const ping = world.control.ping(id);
+  const question = await asked(stream);
+  assert.equal(new URL(question['URL']!).protocol, 'https:');
+  assert.equal(question['URLIsNoise'], true);
+  const stranger = await world.connect();
+  assert.equal((await stranger.request('HEAD', question.path)).status, 404, 'the answer of another machine');
+  const { status, text } = await client.request('HEAD', question.path);
+  assert.deepEqual([status, text], [200, '']);
+  const answered = await ping;
+  assert.ok(answered.ok && answered.value < 2000);
+  assert.equal((await client.request('HEAD', question.path)).status, 404, 'once');
+});
+
+test('a call into the client carries a raw request and gives its raw answer', async () => {
+  const { client, id, stream } = await join();
+  const call = world.control.callNode(id, utf8('GET /echo HTTP/1.1\r\n\r\n'));
+  const question = await asked(stream);
+  assert.equal(question['Types'], 'c2n');
+  assert.equal(Buffer.from(question['Payload']!, 'base64').toString(), 'GET /echo HTTP/1.1\r\n\r\n');
+  await client.request('POST', question.path, 'HTTP/1.1 200 OK\r\n\r\nhi');
+  const answer = await call;
+  assert.equal(answer.ok && utf8Text(answer.value), 'HTTP/1.1 200 OK\r\n\r\nhi');
+});
+
+test('a node that is not connected can’t be asked', async () => {
+  const outcome = await world.control.ping(99 as NodeId);
+  assert.equal(!outcome.ok && outcome.code, 'control/offline');
+});
+
+test('set-dns publishes the challenge of the node’s own name and nothing else', async () => {
+  const { client, NodeKey, id } = await join();
+  const name = world.registry.view.nodes.get(id)!.name;
+  const ask = (Name: string, Type = 'TXT') =>
+    client.request('POST', '/machine/set-dns', { NodeKey, Name, Type, Value: 'proof' });
+  const own = `_acme-challenge.${name}.tail.example`;
+  assert.deepEqual((await ask(own)).json, {});
+  assert.deepEqual(published, [{ name: own, value: 'proof' }]);
+  for (const [Name, Type] of [
+    [own, 'A'],
+    ['_acme-challenge.other.tail.example', 'TXT'],
+    [`${name}.tail.example`, 'TXT'],
+  ])
+    assert.equal((await ask(Name!, Type)).status, 403);
+});
+
+test('the small requests are answered as clients expect', async () => {
+  const { client, NodeKey, id } = await join();
+  const post = (path: string, body: object) => client.request('POST', `/machine/${path}`, { NodeKey, ...body });
+  assert.match(String((await post('feature/query', { Feature: 'funnel' })).json['Text']), /public ingress/);
+  assert.equal((await post('audit-log', { Action: 'DISCONNECT_NODE', Details: 'lunch' })).status, 200);
+  assert.equal((await post('update-health', { Subsys: 'dns', Error: 'broken' })).status, 204);
+  const Update = { 'custom:tier': 'gold', 'node:os': 'forged' };
+  assert.equal((await client.request('PATCH', '/machine/set-device-attr', { NodeKey, Update })).status, 200);
+  assert.deepEqual(world.registry.view.nodes.get(id)!.attributes, {
+    'custom:tier': { value: 'gold', expiresMs: null },
+  });
+});
+
+test('an SSH session in check mode waits for a person', async (t) => {
+  const [source, destination] = [await join(), await join()];
+  const first = `/machine/ssh/action/${source.id}/to/${destination.id}?ssh_user=root&local_user=root`;
+  const ask = async (path: string) => (await destination.client.request('GET', path)).json;
+  const delegateOf = (action: Record<string, unknown>): string => {
+    const url = new URL(String(action['holdAndDelegate']));
+    return url.pathname + url.search;
+  };
+  const check = { action: 'check', checkPeriodMs: 60_000 } as const;
+
+  await t.test('only the machine that is logged in to may ask', async () => {
+    assert.equal((await source.client.request('GET', first)).status, 404);
+  });
+
+  await t.test('a policy that denies needs nobody', async () => {
+    world.netmap.sshDecision = { action: 'deny', checkPeriodMs: 0 };
+    assert.equal((await ask(first))['reject'], true);
+  });
+
+  await t.test('refused', async () => {
+    world.netmap.sshDecision = check;
+    const held = ask(delegateOf(await ask(first)));
+    const [open] = world.control.sshChecks();
+    assert.ok(world.control.decideSshCheck(open!.id, 'reject', 'alice').ok);
+    assert.equal((await held)['reject'], true);
+  });
+
+  await t.test('confirmed, and then for as long as the policy says', async () => {
+    const action = await ask(first);
+    assert.match(String(action['message']), /https:\/\/tail\.example\.com\/ssh\/check\/[a-z2-7]{32}/);
+    const held = ask(delegateOf(action));
+    const [open] = world.control.sshChecks();
+    assert.deepEqual([open!.source, open!.destination, open!.sshUser], [source.id, destination.id, 'root']);
+    assert.ok(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok);
+    assert.equal((await held)['accept'], true);
+    assert.equal((await ask(first))['accept'], true, 'without asking again');
+    assert.equal(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok, false, 'decided once');
+  });
+});
