@@ -164,6 +164,13 @@ const removeFrom = (page: Page, container: Container, index: number): Splice[] =
   const previous = extents[index - 1];
   const next = extents[index + 1];
   const comma = afterComma(page, own.end);
+  if (comma !== undefined && !/^[ \t]*,$/.test(text.slice(own.end, comma))) {
+    // Something stands between the two that is not ours to remove.
+    return [
+      { start: own.start, end: own.end, text: '' },
+      { start: comma - 1, end: comma, text: '' },
+    ];
+  }
   const end = comma ?? own.end;
   // The last one had no comma after it, so the one before it loses its own.
   const style: Splice[] = [];
