@@ -215,8 +215,6 @@ export const catalogue = {
   'control/busy': 'The server has too much to do at the moment',
   'control/offline': 'The node has no connection to the server',
   'control/silent': 'The node did not answer in time',
-  'control/dns-name': 'The name is not one of the node',
-  'control/dns-unsupported': 'The server publishes no DNS records',
   'control/unknown-check': 'There is no such SSH check, or its time is over',
 } as const satisfies Record<string, string>;
 
