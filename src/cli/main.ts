@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAuth } from './auth.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDebug } from './debug.ts';
+import { registerDerp } from './derp.ts';
 import { EXIT, Failure } from './failure.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
@@ -32,6 +33,7 @@ export const buildProgram = (): Command => {
   registerKeys(program);
   registerAuth(program);
   registerDebug(program);
+  registerDerp(program);
   registerCompletion(program);
   registerVersion(program);
   return program;

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Context } from 'koa';
+import { html, page, PAGE_POLICY } from './html.ts';
 import type { Metrics } from './metrics.ts';
 import { readBody, refusals, safeHeaders } from './refusal.ts';
 import type { FaultLog } from './refusal.ts';
@@ -37,21 +38,14 @@ export interface PublicPorts {
 const WEBHOOK_LIMIT_BYTES = 1 << 20;
 const VERIFY_LIMIT_BYTES = 4 << 10;
 
-const PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>Tailplane</title>
-<style>
-  body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem; margin: 18vh auto 0; padding: 0 1.5rem; }
-  code { background: light-dark(#eef1f4, #23282d); padding: .15em .4em; border-radius: .3em; }
-</style>
-<h1>Tailplane</h1>
+const PAGE = page(
+  'Tailplane',
+  html`<h1>Tailplane</h1>
 <p>This is the control server of a private network. There is nothing to see here with a browser.</p>
-<p>To join with a machine, ask an administrator of the network for a key, then run
-<code>tailscale up --login-server</code> with the address of this page.</p>
-`;
+<p class="soft">To join with a machine, ask an administrator of the network, then run</p>
+<pre><code>tailscale up --login-server https://…</code></pre>
+<p class="soft">with the address of this page.</p>`,
+);
 
 const isLoopback = (address: string | undefined): boolean =>
   address !== undefined && /^(?:127\.|::1$|::ffff:127\.)/.test(address);
@@ -82,7 +76,7 @@ export const createPublicApp = (ports: PublicPorts): Koa => {
 
   const router = new Router();
   router.get('/', (ctx) => {
-    ctx.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    ctx.set('Content-Security-Policy', PAGE_POLICY);
     answer(ctx, { status: 200, type: 'text/html', body: PAGE });
   });
   router.get('/key', (ctx) => {
