@@ -260,6 +260,20 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
     await saveOnce();
   };
 
+  const close = async (): Promise<void> => {
+    clearInterval(timer);
+    await engine.close();
+    try {
+      await checkpoint();
+    } catch (error) {
+      // Nothing is lost: the journal has it.
+      warn({ code: 'registry/snapshot-failed', message: `registry.db was not written: ${(error as Error).message}.` });
+    }
+    await log.close();
+    lock?.release();
+  };
+  let closing: Promise<void> | undefined;
+
   return {
     view: state,
     apply: engine.apply,
@@ -279,20 +293,6 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
       if (!bytes) throw new Error('registry.db is gone');
       return { bytes, nodes };
     },
-    close: async () => {
-      clearInterval(timer);
-      await engine.close();
-      try {
-        await checkpoint();
-      } catch (error) {
-        // Nothing is lost: the journal has it.
-        warn({
-          code: 'registry/snapshot-failed',
-          message: `registry.db was not written: ${(error as Error).message}.`,
-        });
-      }
-      await log.close();
-      lock?.release();
-    },
+    close: () => (closing ??= close()),
   };
 };
