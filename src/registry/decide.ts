@@ -59,15 +59,15 @@ const decideAttributes = (
   node: NodeRecord,
   wishes: (RegistryEvent & { readonly kind: 'set-attributes' })['attributes'],
 ): Changes => {
-  const attributes = { ...node.attributes };
+  const attributes = new Map(Object.entries(node.attributes));
   for (const [name, wish] of Object.entries(wishes)) {
-    if (wish === null) delete attributes[name];
-    else attributes[name] = wish;
+    if (wish === null) attributes.delete(name);
+    else attributes.set(name, wish);
   }
-  if (Object.keys(attributes).length > MAX_ATTRIBUTES) {
+  if (attributes.size > MAX_ATTRIBUTES) {
     return refuse('registry/too-many-attributes', `A node has at most ${MAX_ATTRIBUTES} attributes.`);
   }
-  return change(node, { attributes });
+  return change(node, { attributes: Object.fromEntries(attributes) });
 };
 
 const decideBeginLogin = (tables: Tables, login: LoginRecord): Changes => {
