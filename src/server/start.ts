@@ -18,6 +18,7 @@ import { nativeCrypto } from '../keys/native.ts';
 import type { NodeKey } from '../keys/text.ts';
 import { createTailnet } from '../netmap/tailnet.ts';
 import type { Tailnet } from '../netmap/tailnet.ts';
+import { RegistryFault } from '../registry/fault.ts';
 import { openRegistry } from '../registry/open.ts';
 import type { Registry } from '../registry/registry.ts';
 import { openAdminSocket } from './admin-socket.ts';
@@ -189,6 +190,8 @@ const assemble = async (
     holder: `tailplane serve, ${formatHostPort(asked)}`,
     now,
     warn: ({ code, message }) => log.warn({ code }, message),
+  }).catch((error: unknown) => {
+    throw error instanceof RegistryFault ? new StartFailure('state', error.code, error.message, error.help) : error;
   });
   teardown.push('registry', () => registry.close());
 
