@@ -11,13 +11,16 @@ export const copyBits = (bits: Bits): Bits => ({ words: bits.words.slice() });
 
 export const hasBit = (bits: Bits, i: number): boolean => (((bits.words[i >>> 5] ?? 0) >>> (i & 31)) & 1) === 1;
 
+const grow = (bits: Bits, words: number): void => {
+  if (words <= bits.words.length) return;
+  const grown = new Uint32Array(Math.max(words, bits.words.length * 2));
+  grown.set(bits.words);
+  bits.words = grown;
+};
+
 export const addBit = (bits: Bits, i: number): void => {
   const at = i >>> 5;
-  if (at >= bits.words.length) {
-    const grown = new Uint32Array(Math.max(at + 1, bits.words.length * 2));
-    grown.set(bits.words);
-    bits.words = grown;
-  }
+  grow(bits, at + 1);
   (bits.words[at] as number) |= 1 << (i & 31);
 };
 
@@ -35,17 +38,13 @@ export const isEmptyBits = (bits: Bits): boolean => bits.words.every((word) => w
 /** Adds a word of members. */
 export const addWord = (bits: Bits, at: number, word: number): void => {
   if (word === 0) return;
-  addBit(bits, at << 5);
+  grow(bits, at + 1);
   bits.words[at] = (bits.words[at] as number) | word;
 };
 
 /** Adds every member of `more` to `bits`. */
 export const addBits = (bits: Bits, more: Bits): void => {
-  if (more.words.length > bits.words.length) {
-    const grown = new Uint32Array(more.words.length);
-    grown.set(bits.words);
-    bits.words = grown;
-  }
+  grow(bits, more.words.length);
   for (let at = 0; at < more.words.length; at++) (bits.words[at] as number) |= more.words[at] as number;
 };
 

@@ -21,13 +21,13 @@ const COMMA = encodeRawFrame(Buffer.from(','));
 /** Puts one message together, field by field, from text of its own and shared fragments. */
 export interface MessageBuilder {
   /** Begins the next field of the JSON object; its value follows. */
-  field(name: string): void;
-  text(text: string): void;
-  fragment(fragment: Fragment): void;
+  readonly field: (name: string) => void;
+  readonly text: (text: string) => void;
+  readonly fragment: (fragment: Fragment) => void;
   /** Fragments that are members of one JSON array, as that array. */
-  list(fragments: readonly Fragment[]): void;
+  readonly list: (fragments: readonly Fragment[]) => void;
   /** Length, then frames. */
-  finish(): readonly Uint8Array[];
+  readonly finish: () => readonly Uint8Array[];
 }
 
 export const createMessage = (): MessageBuilder => {
@@ -83,9 +83,9 @@ export const sizeOfMessage = (pieces: readonly Uint8Array[]): number =>
  */
 export interface FragmentBudget {
   /** Notes a kept fragment. Forgets all kept ones first if it doesn't fit. */
-  keep(fragment: Fragment): void;
+  readonly keep: (fragment: Fragment) => void;
   /** A kept fragment is no longer kept. */
-  drop(sizeBytes: number, count: number): void;
+  readonly drop: (sizeBytes: number, count: number) => void;
   readonly sizeBytes: number;
   readonly count: number;
 }

@@ -10,12 +10,12 @@ import type { Fragment, FragmentBudget } from './fragment.ts';
 
 export interface Owners {
   /** The number of the profile's person. A profile that differs from the one known before gets a stamp. */
-  index(profile: UserProfile, stamp: () => number): number;
+  readonly index: (profile: UserProfile, stamp: () => number) => number;
   /** Those whose profile was stamped after `stamp`. */
-  changedSince(stamp: number): Bits;
+  readonly changedSince: (stamp: number) => Bits;
   /** Members of a JSON array: the profiles of the set. */
-  fragment(members: Bits): Fragment;
-  forgetAll(): void;
+  readonly fragment: (members: Bits) => Fragment;
+  readonly forgetAll: () => void;
 }
 
 export const createOwners = (budget: () => FragmentBudget): Owners => {

@@ -25,10 +25,10 @@ export const familyLook = (entry: Entry, family: Family): Look =>
 
 export interface Pages {
   /** The peers of one page that are in `members`, from word `2 * page` on. Kept if `keep`. */
-  page(index: number, low: number, high: number, family: Family, keep: boolean): Page;
+  readonly page: (index: number, low: number, high: number, family: Family, keep: boolean) => Page;
   /** A peer of the page changed. */
-  touch(slot: number): void;
-  forgetAll(): void;
+  readonly touch: (slot: number) => void;
+  readonly forgetAll: () => void;
 }
 
 export const createPages = (entryAt: (slot: number) => Entry | undefined, budget: () => FragmentBudget): Pages => {

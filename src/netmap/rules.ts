@@ -10,8 +10,8 @@ import { resolveNode } from './resolve.ts';
 import type { ResolvedNode } from './resolve.ts';
 
 export interface Rules {
-  resolve(snapshot: Snapshot, record: NodeRecord, online: boolean): ResolvedNode;
-  populate(snapshot: Snapshot, nodes: Iterable<PolicyNode>): Population;
+  readonly resolve: (snapshot: Snapshot, record: NodeRecord, online: boolean) => ResolvedNode;
+  readonly populate: (snapshot: Snapshot, nodes: Iterable<PolicyNode>) => Population;
 }
 
 const populateFrom = (snapshot: Snapshot, nodes: Iterable<PolicyNode>): Population =>

@@ -19,7 +19,7 @@ const capsOf = (world: World, entry: Entry): CapMap => {
 /** JSON of the node, and a text that is equal as long as nothing changed that the node must be told. */
 export const selfTexts = (world: World, entry: Entry): { readonly text: string; readonly key: string } => {
   const { node } = entry;
-  const takesPart = world.population.nodes.has(entry.id);
+  const takesPart = world.population.node(entry.id) !== undefined;
   const look = takesPart ? world.population.selfView(entry.id) : { ...entry.common, primaryRoutes: [] };
   const routableIPs = node.hostinfo.RoutableIPs;
   const self: Node = {

@@ -23,24 +23,24 @@ interface Session {
 }
 
 export interface Sessions {
-  open(id: NodeId, options: StreamOptions, wake: () => void): MapStream | undefined;
-  fetchOnce(id: NodeId, options: StreamOptions): readonly Uint8Array[] | undefined;
-  describe(id: NodeId): MapValue | undefined;
-  timeline(id: NodeId): readonly TimelineEntry[];
+  readonly open: (id: NodeId, options: StreamOptions, wake: () => void) => MapStream | undefined;
+  readonly fetchOnce: (id: NodeId, options: StreamOptions) => readonly Uint8Array[] | undefined;
+  readonly describe: (id: NodeId) => MapValue | undefined;
+  readonly timeline: (id: NodeId) => readonly TimelineEntry[];
   /** Parts of the node's own map may differ. */
-  mark(id: NodeId, parts: number, cause: Cause): void;
+  readonly mark: (id: NodeId, parts: number, cause: Cause) => void;
   /** The node may see these peers otherwise. */
-  check(id: NodeId, slots: Bits, cause: Cause): void;
-  markAll(cause: Cause): void;
+  readonly check: (id: NodeId, slots: Bits, cause: Cause) => void;
+  readonly markAll: (cause: Cause) => void;
   /** Peers were shown something else of the node. */
-  wakeAudience(entry: Entry, cause: Cause): void;
+  readonly wakeAudience: (entry: Entry, cause: Cause) => void;
   /** The node no longer takes part: nobody sees it, and it sees nobody. */
-  hide(entry: Entry): void;
+  readonly hide: (entry: Entry) => void;
   /** The node is gone. */
-  forget(entry: Entry): void;
+  readonly forget: (entry: Entry) => void;
   /** Wakes the streams that were marked. Called at the end of every change, when everything is consistent. */
-  flush(): void;
-  stats(): {
+  readonly flush: () => void;
+  readonly stats: () => {
     streams: number;
     fragments: number;
     fragmentBytes: number;
@@ -156,7 +156,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
       }),
     wakeAudience: (entry, cause) => {
       const { population } = world;
-      const audience = population.nodes.has(entry.id) ? population.visiblePeers(entry.id) : undefined;
+      const audience = population.node(entry.id) !== undefined ? population.visiblePeers(entry.id) : undefined;
       // Seeing is mutual, so those whom the node sees are its audience. In a storm most streams are awake already, and
       // looking through the rest is shorter.
       if (audience && audience.size < idle.size) {

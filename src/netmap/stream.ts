@@ -71,6 +71,8 @@ interface Patches {
   readonly count: number;
 }
 
+const NONE: Bits = createBits();
+
 const nothingSent = (family: Family): Sent => ({
   self: '',
   account: '',
@@ -192,7 +194,7 @@ export class PeerStream {
   /** Fields that concern the node itself, where they differ from what the client has. */
   #parts(entry: Entry, dirty: number, to: MessageBuilder, fields: string[]): void {
     const { population, dns, derpMap, snapshot } = this.#world;
-    const takesPart = population.nodes.has(entry.id);
+    const takesPart = population.node(entry.id) !== undefined;
     const sent = this.#sent;
     if ((dirty & PART.self) !== 0) {
       const { text, key } = selfTexts(this.#world, entry);
@@ -245,7 +247,7 @@ export class PeerStream {
 
   #familyOf(entry: Entry): Family {
     const { population } = this.#world;
-    return population.nodes.has(entry.id) && 'disable-ipv4' in population.capsFor(entry.id) ? 'ipv6' : 'both';
+    return population.node(entry.id) !== undefined && 'disable-ipv4' in population.capsFor(entry.id) ? 'ipv6' : 'both';
   }
 
   #lookAt(entry: Entry, peer: Entry): { key: string; look: () => Look } {
@@ -279,8 +281,8 @@ export class PeerStream {
     const sees =
       peer !== undefined &&
       peer !== entry &&
-      population.nodes.has(entry.id) &&
-      population.nodes.has(peer.id) &&
+      population.node(entry.id) !== undefined &&
+      population.node(peer.id) !== undefined &&
       population.sees(entry.id, peer.id);
     if (sees && !had) {
       addBit(this.known, slot);
@@ -299,7 +301,7 @@ export class PeerStream {
   /** Brings all peers to how they are seen now; `anew`: each is sent whole. Word by word: most viewers see most peers alike. */
   #reconcileAll(entry: Entry, peers: Gathered, anew: boolean): void {
     const { population, slots, routed } = this.#world;
-    const seen = population.nodes.has(entry.id) ? copyBits(this.#world.visible(entry.id)) : createBits();
+    const seen = population.node(entry.id) !== undefined ? copyBits(this.#world.visible(entry.id)) : createBits();
     removeBit(seen, entry.slot);
     const words = Math.max(seen.words.length, this.known.words.length);
     for (let at = 0; at < words; at++) {

@@ -52,11 +52,11 @@ export interface MapStream {
    * map. Later calls give the cheapest message that brings the client from the last one to now; undefined when nothing
    * is pending. Pieces are shared between streams and must not be changed.
    */
-  next(): readonly Uint8Array[] | undefined;
+  readonly next: () => readonly Uint8Array[] | undefined;
   /** Forgets what the client has: the next message is a full map. For a client whose connection lost something. */
-  resync(): void;
+  readonly resync: () => void;
   /** Must be called once; afterwards `next` gives undefined and `wake` is not called. */
-  close(): void;
+  readonly close: () => void;
 }
 
 /** A whole map as plain JSON, as the client of this node would hold it: tailcfg.MapResponse of a first message. */
@@ -82,28 +82,28 @@ export interface Tailnet {
   /** The policy applied to the nodes that take part: for SSH checks, whois and explanations. */
   readonly population: Population;
   /** A new revision. Streams are woken where it changes something for them. */
-  setSnapshot(snapshot: Snapshot): void;
+  readonly setSnapshot: (snapshot: Snapshot) => void;
   /** What the registry's subscribers hear, in order. */
-  apply(changes: readonly RegistryChange[]): void;
+  readonly apply: (changes: readonly RegistryChange[]) => void;
   /** Presence as control sees it, grace period included. `lastSeenMs` is the registry's. */
-  setOnline(id: NodeId, online: boolean): void;
-  isOnline(id: NodeId): boolean;
+  readonly setOnline: (id: NodeId, online: boolean) => void;
+  readonly isOnline: (id: NodeId) => boolean;
   /** A node as it is served: registered, and what nodes.json5 and routes.json5 say over it. */
-  node(id: NodeId): ResolvedNode | undefined;
+  readonly node: (id: NodeId) => ResolvedNode | undefined;
   /** Who the client is told that it is, for the answer to a registration: the same as in its maps. */
-  accountOf(record: NodeRecord): { readonly User: User; readonly Login: Login };
+  readonly accountOf: (record: NodeRecord) => { readonly User: User; readonly Login: Login };
   /**
    * Begins a stream. `wake` is called when something becomes pending, at most once until the next call of `next`, and
    * never from within `next`. Undefined for an unknown node.
    */
-  open(id: NodeId, options: StreamOptions, wake: () => void): MapStream | undefined;
+  readonly open: (id: NodeId, options: StreamOptions, wake: () => void) => MapStream | undefined;
   /** A full map for a request that doesn't stream. */
-  fetchOnce(id: NodeId, options: StreamOptions): readonly Uint8Array[] | undefined;
+  readonly fetchOnce: (id: NodeId, options: StreamOptions) => readonly Uint8Array[] | undefined;
   /** The map that a client would get now, as a value: for debugging and tests. */
-  describe(id: NodeId): MapValue | undefined;
+  readonly describe: (id: NodeId) => MapValue | undefined;
   /** The last messages to a node, oldest first; kept across its streams. */
-  timeline(id: NodeId): readonly TimelineEntry[];
-  stats(): TailnetStats;
+  readonly timeline: (id: NodeId) => readonly TimelineEntry[];
+  readonly stats: () => TailnetStats;
 }
 
 const FRAGMENT_BYTES = 64 * 1024 * 1024;
@@ -157,7 +157,8 @@ export const createTailnet = (
   /** Works out again how viewers see the node, from the policy. True if that differs. */
   const show = (entry: Entry): boolean => {
     const { population, routed } = world;
-    const addresses = population.nodes.has(entry.id) ? population.selfView(entry.id).addresses : entry.node.addresses;
+    const addresses =
+      population.node(entry.id) !== undefined ? population.selfView(entry.id).addresses : entry.node.addresses;
     const before = lookKey(entry.common);
     entry.common = commonLook(addresses);
     entry.routed = entry.node.approvedRoutes.length > 0;

@@ -16,9 +16,9 @@ export interface TimelineEntry {
 const KEPT = 16;
 
 export interface Timeline {
-  note(id: NodeId, entry: TimelineEntry): void;
-  read(id: NodeId): readonly TimelineEntry[];
-  forget(id: NodeId): void;
+  readonly note: (id: NodeId, entry: TimelineEntry) => void;
+  readonly read: (id: NodeId) => readonly TimelineEntry[];
+  readonly forget: (id: NodeId) => void;
 }
 
 export const createTimeline = (): Timeline => {
