@@ -2,7 +2,7 @@
 // files together can say is the snapshot's.
 
 import type { Json } from '../base/canonical.ts';
-import { compareDiagnostics, hasErrors, type Diagnostic } from '../base/diagnostic.ts';
+import { compareDiagnostics, hasErrors, type Diagnostic, type Span } from '../base/diagnostic.ts';
 import { suggest } from '../base/suggest.ts';
 import { DEFAULT_DERP, readDerp, type DerpSettings } from './derp.ts';
 import { DEFAULT_DNS, readDns, type DnsSettings } from './dns.ts';
@@ -91,6 +91,21 @@ const readPolicyFile = (files: readonly LocatedFile[], diagnostics: Diagnostic[]
   return policy.root === undefined ? undefined : policy;
 };
 
+/** A live secret is reported as such and as nothing else: another finding might repeat it. */
+const withoutSecrets = (diagnostics: readonly Diagnostic[]): Diagnostic[] => {
+  const secrets = diagnostics.filter(({ code }) => code === 'config/live-secret').map(({ span }) => span as Span);
+  const touches = ({ code, span }: Diagnostic): boolean =>
+    code !== 'config/live-secret' &&
+    secrets.some(
+      (secret) =>
+        secret.file === span?.file &&
+        secret.start.offset < span.end.offset &&
+        span.start.offset < secret.end.offset &&
+        span.start.line === span.end.line,
+    );
+  return diagnostics.filter((diagnostic) => !touches(diagnostic));
+};
+
 /** Pure; never throws on what the files hold. `bytes` by path relative to the folder. */
 export const readFolder = (bytes: ReadonlyMap<string, Uint8Array>): TailnetFolder => {
   const diagnostics: Diagnostic[] = [];
@@ -157,6 +172,6 @@ export const readFolder = (bytes: ReadonlyMap<string, Uint8Array>): TailnetFolde
     policy: policy && !clean.has(policy.file) ? undefined : policy,
     files,
     plain,
-    diagnostics: diagnostics.sort(compareDiagnostics),
+    diagnostics: withoutSecrets(diagnostics).sort(compareDiagnostics),
   };
 };

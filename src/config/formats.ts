@@ -130,7 +130,10 @@ export const formats = {
   nameserver: { explain: nameserver, example: '1.1.1.1' },
   host: { explain: (text) => (parseAddress(text) ? undefined : domain(text)), example: 'derp.example.com' },
   'cert-name': {
-    explain: (text) => (/^sha256-raw:[0-9a-f]{64}$/.test(text) ? undefined : domain(text)),
+    explain: (text) => {
+      if (!text.startsWith('sha256-raw:')) return domain(text);
+      return /:[0-9a-f]{64}$/.test(text) ? undefined : 'is no SHA-256 of a certificate: 64 small hex digits';
+    },
     example: 'derp.example.com',
   },
 } as const satisfies Record<string, Format>;

@@ -271,7 +271,7 @@ export const checkSchema = (name: SchemaName, root: LocatedNode): Checked => {
       code: 'config/more-problems',
       severity: 'error',
       message: `There are ${problems.length - REPORTS_LIMIT} or more further problems in this file.`,
-      span: firstOf(root.span),
+      span: { ...root.span, start: root.span.end },
       help: 'Check that the file is the one that its name says.',
     });
   }

@@ -48,14 +48,23 @@ const lineAt = (source: string, offset: number): { readonly start: number; reado
   return { start, end };
 };
 
-/** The first line of the span; undefined where the source does not reach so far. */
-export const excerptOf = (source: string | undefined, span: Span): Excerpt | undefined => {
+/**
+ * The first line of the span; undefined where the source does not reach so far. A line that must be cut begins a little
+ * before `anchor` if the span still fits, so that several spans can share it.
+ */
+export const excerptOf = (
+  source: string | undefined,
+  span: Span,
+  anchor: number = span.start.offset,
+): Excerpt | undefined => {
   if (source === undefined || span.start.offset > source.length || source === '') return undefined;
   const line = lineAt(source, span.start.offset);
   const from = span.start.offset - line.start;
   const to = Math.max(Math.min(span.end.offset, line.end) - line.start, from);
   const masked = maskSecrets(source.slice(line.start, line.end));
-  const cutStart = masked.length > MOST && from > BEFORE ? from - BEFORE : 0;
+  const near = Math.max(anchor - line.start, 0);
+  const first = to - near <= MOST - BEFORE ? near : from;
+  const cutStart = masked.length > MOST && first > BEFORE ? first - BEFORE : 0;
   const cutEnd = Math.min(masked.length, cutStart + MOST);
   const part = (start: number, end: number): string =>
     printable(masked.slice(Math.min(start, cutEnd), Math.min(end, cutEnd)));

@@ -2,7 +2,7 @@
 
 import { styleText } from 'node:util';
 import type { Diagnostic, Severity, Span } from '../base/diagnostic.ts';
-import { excerptOf, printable } from './excerpt.ts';
+import { excerptOf, printable, type Excerpt } from './excerpt.ts';
 import { countFindings, describeCounts, type Report } from './report.ts';
 
 export interface TerminalOptions {
@@ -33,28 +33,46 @@ interface Mark {
   readonly note: string;
 }
 
-/** The marked lines of one file, in its order; marks that fit share a line. */
-const renderMarks = (
-  marks: readonly Mark[],
-  source: string | undefined,
-  paint: (sign: '^' | '-', text: string) => string,
-) => {
-  const lines: { readonly line: number; readonly text: string; under: string; end: number }[] = [];
-  for (const { span, sign, note } of marks.toSorted((a, b) => a.span.start.offset - b.span.start.offset)) {
-    const excerpt = excerptOf(source, span);
-    if (!excerpt) continue;
-    const mark = paint(sign, sign.repeat(excerpt.width) + (note && ` ${note}`));
-    const end = excerpt.indent + excerpt.width + (note === '' ? 0 : note.length + 1);
-    const last = lines.at(-1);
-    if (last?.line === excerpt.line && last.text === excerpt.text && last.end < excerpt.indent) {
-      last.under += ' '.repeat(excerpt.indent - last.end) + mark;
-      last.end = end;
-    } else {
-      lines.push({ line: excerpt.line, text: excerpt.text, under: ' '.repeat(excerpt.indent) + mark, end });
-    }
+type Paint = (sign: '^' | '-', text: string) => string;
+
+/** Marks of one line, left to right, in as few rows as they need: signs first, then the notes that don't fit behind. */
+const renderRows = (marks: readonly (Mark & Excerpt)[], paint: Paint): string[] => {
+  const rows: { text: string; end: number }[] = [];
+  const put = (row: number, indent: number, width: number, text: string): void => {
+    const target = rows[row] ?? { text: '', end: 0 };
+    rows[row] = { text: target.text + ' '.repeat(Math.max(indent - target.end, 0)) + text, end: indent + width };
+  };
+  let notes = 0;
+  let free = 0;
+  for (const [i, { sign, indent, width, note }] of marks.entries()) {
+    // Two marks that overlap: the later one goes below.
+    const row = indent < free ? ++notes : 0;
+    free = Math.max(free, indent + width);
+    const last = i === marks.length - 1;
+    put(row, indent, width, paint(sign, sign.repeat(width) + (last && note !== '' ? ` ${note}` : '')));
+    if (!last && note !== '') put(++notes, indent, note.length, paint(sign, note));
   }
-  return lines;
+  return rows.map(({ text }) => text);
 };
+
+/** The marked lines of one file, in its order. */
+const renderMarks = (marks: readonly Mark[], source: string | undefined, paint: Paint) =>
+  [...Map.groupBy(marks, ({ span }) => span.start.line)]
+    .sort(([a], [b]) => a - b)
+    .flatMap(([line, mine]) => {
+      const sorted = mine.toSorted((a, b) => a.span.start.offset - b.span.start.offset);
+      const anchor = (sorted[0] as Mark).span.start.offset;
+      const excerpts = sorted.flatMap((mark) => {
+        const excerpt = excerptOf(source, mark.span, anchor);
+        return excerpt ? [{ ...mark, ...excerpt }] : [];
+      });
+      // Spans that lie too far apart on one line are shown in pieces of it.
+      return [...Map.groupBy(excerpts, ({ text }) => text)].map(([text, some]) => ({
+        line,
+        text,
+        rows: renderRows(some, paint),
+      }));
+    });
 
 /** Without a line feed at the end. */
 export const renderDiagnostic = (
@@ -64,7 +82,7 @@ export const renderDiagnostic = (
 ): string => {
   const style = (format: Format, text: string): string =>
     colour ? styleText(format, text, { validateStream: false }) : text;
-  const paint = (sign: '^' | '-', text: string): string => style(sign === '^' ? COLOURS[severity] : 'cyan', text);
+  const paint: Paint = (sign, text) => style(sign === '^' ? COLOURS[severity] : 'cyan', text);
   const { severity, code, message, span, help, related = [] } = diagnostic;
   const [first = '', ...more] = message.split('\n').map(printable);
   const gutter = ' '.repeat(widthOfNumbers(diagnostic));
@@ -81,8 +99,11 @@ export const renderDiagnostic = (
     const note = lines.length === 0 && head.note !== '' ? `: ${head.note}` : '';
     out.push(`${gutter}${style('cyan', head.sign === '^' ? '-->' : ':::')} ${formatPlace(head.span)}${note}`);
     if (lines.length > 0) out.push(bar);
-    for (const { line, text, under } of lines) {
-      out.push(`${style('cyan', `${String(line).padStart(gutter.length)} |`)} ${text}`, `${bar} ${under}`);
+    for (const { line, text, rows } of lines) {
+      out.push(
+        `${style('cyan', `${String(line).padStart(gutter.length)} |`)} ${text}`,
+        ...rows.map((row) => `${bar} ${row}`),
+      );
     }
   }
   for (const line of more) out.push(`${gutter} ${style('cyan', '=')} ${line}`);

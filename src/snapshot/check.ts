@@ -12,6 +12,19 @@ import { TAILNET_RANGES } from '../config/tailnet.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { User } from './snapshot.ts';
 
+/** The place of a text within an entry; the entry's where it is not found. */
+const placeOf = (folder: TailnetFolder, at: Span, text: string): Span => {
+  const open = folder.files.flatMap(({ file, root }) => (file === at.file && root ? [root] : []));
+  for (let node = open.pop(); node; node = open.pop()) {
+    const { start, end } = node.span;
+    if (end.offset <= at.start.offset || start.offset >= at.end.offset) continue;
+    if (node.kind === 'string' && node.value === text) return node.span;
+    if (node.kind === 'object') open.push(...node.members.map(({ value }) => value));
+    if (node.kind === 'array') open.push(...node.items);
+  }
+  return at;
+};
+
 type Report = (code: Code, span: Span, message: string, help: string, severity?: Severity) => void;
 
 /** Addresses that clients keep for themselves: MagicDNS, and the range of Chromebooks (net/tsaddr). */
@@ -31,7 +44,7 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
     if (user?.disabled === true) {
       report(
         'snapshot/disabled-owner',
-        span,
+        placeOf(folder, span, login),
         `\`${login}\` is disabled, so ${what} does nothing.`,
         'Remove the entry, or give it to someone else.',
         'warning',
@@ -44,7 +57,7 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
     );
     report(
       'snapshot/unknown-user',
-      span,
+      placeOf(folder, span, login),
       `users.json5 doesn't know \`${login}\`.`,
       meant === undefined ? 'Add the person there.' : `Did you mean \`${meant}\`?`,
     );
@@ -87,7 +100,7 @@ const checkTags = (folder: TailnetFolder, policy: CompiledPolicy | undefined, re
     const meant = suggest(tag, owners.keys());
     report(
       'snapshot/tag-without-owner',
-      span,
+      placeOf(folder, span, tag),
       `The policy's tagOwners don't have \`${tag}\`.`,
       meant === undefined ? `Add it there: "${tag}": ["autogroup:admin"].` : `Did you mean \`${meant}\`?`,
     );
@@ -102,7 +115,8 @@ const checkTags = (folder: TailnetFolder, policy: CompiledPolicy | undefined, re
 
 const checkAddresses = (folder: TailnetFolder, report: Report): void => {
   const { tailnet, nodes = [], routes = [] } = folder;
-  const checkOne = (address: Address, span: Span): void => {
+  const checkOne = (address: Address, at: Span): void => {
+    const span = placeOf(folder, at, address);
     if (RESERVED.some((range) => prefixContains(range, address))) {
       report('snapshot/reserved-address', span, `Clients keep ${address} for themselves.`, 'Take another address.');
     } else if (tailnet && !Object.values(tailnet.addresses).some((range) => prefixContains(range, address))) {
@@ -122,7 +136,7 @@ const checkAddresses = (folder: TailnetFolder, report: Report): void => {
       if (range === undefined) continue;
       report(
         'snapshot/route-over-tailnet',
-        at,
+        placeOf(folder, at, subnet),
         `The subnet ${subnet} overlaps ${range}, where the nodes themselves are.`,
         'Clients would lose each other. Route a smaller subnet, or use 4via6.',
       );
@@ -154,7 +168,7 @@ const checkDns = (folder: TailnetFolder, report: Report): void => {
     } else if (tailnet && target !== undefined && !records.has(target) && !target.endsWith(`.${tailnet.baseDomain}`)) {
       report(
         'snapshot/record-target',
-        record.at,
+        placeOf(folder, record.at, String(record.value)),
         `\`${record.value}\` is neither a node nor another record.`,
         `Clients serve addresses only, so the server must know them: name a node under ${tailnet.baseDomain}, or give an address.`,
       );

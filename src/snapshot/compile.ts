@@ -6,6 +6,7 @@ import { canonicalJson } from '../base/canonical.ts';
 import { compareDiagnostics, hasErrors, type Diagnostic } from '../base/diagnostic.ts';
 import type { Revision } from '../base/ids.ts';
 import { readFolder, type TailnetFolder } from '../config/folder.ts';
+import { maskSecrets } from '../config/secrets.ts';
 import { compilePolicy, type CompiledPolicy } from '../policy/compile.ts';
 import type { TailnetFacts } from '../policy/facts.ts';
 import { readPolicy } from '../policy/read.ts';
@@ -54,14 +55,21 @@ const policyOf = (
   return policy;
 };
 
+/** What a finding quotes from a file may be a secret; the places where they are shown mask the lines. */
+const masked = (diagnostic: Diagnostic): Diagnostic => ({
+  ...diagnostic,
+  message: maskSecrets(diagnostic.message),
+  ...(diagnostic.help === undefined ? {} : { help: maskSecrets(diagnostic.help) }),
+});
+
 /** Pure, and never throws on what the files hold. */
 export const compileSnapshot = ({ revision, files }: CompileInput): CompileResult => {
   const folder = readFolder(files);
   const users = usersOf(folder);
-  const diagnostics = [...folder.diagnostics];
-  const policy = policyOf(folder, users, diagnostics);
-  diagnostics.push(...checkFolder(folder, users, policy));
-  diagnostics.sort(compareDiagnostics);
+  const found = [...folder.diagnostics];
+  const policy = policyOf(folder, users, found);
+  found.push(...checkFolder(folder, users, policy));
+  const diagnostics = found.map(masked).sort(compareDiagnostics);
 
   const { tailnet, routes, dns, keys, nodes, derp } = folder;
   const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp;
