@@ -40,7 +40,7 @@ export const openClientInfo = (
   privateKey: Uint8Array,
   payload: Uint8Array,
 ): ProvenClient | undefined => {
-  const publicKey = payload.slice(0, KEY_BYTES);
+  const publicKey = Uint8Array.from(payload.subarray(0, KEY_BYTES));
   const shared = boxKey(crypto, privateKey, publicKey);
   const text = shared && openBox(shared, payload.subarray(KEY_BYTES));
   if (!text) return undefined;

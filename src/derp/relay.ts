@@ -42,8 +42,8 @@ export interface RelayPorts {
 export interface RelayLimits {
   /** Connections in all; further ones are closed at once. */
   readonly connections: number;
-  /** Connections of one IPv4 address or one IPv6 /64. */
-  readonly connectionsPerPrefix: number;
+  /** Connections with one key; a further one closes the one that has been silent for longest. */
+  readonly connectionsPerKey: number;
   /** Connections that have not yet proven a key, of one IPv4 address or one IPv6 /64. */
   readonly handshakesPerPrefix: number;
   /** What one client may send for a long time; absent: no limit. */
@@ -83,7 +83,7 @@ export interface Relay {
   readonly close: (restart?: { readonly reconnectInMs: number; readonly tryForMs: number }) => Promise<void>;
 }
 
-const DEFAULT_LIMITS: RelayLimits = { connections: 50_000, connectionsPerPrefix: 1_000, handshakesPerPrefix: 200 };
+const DEFAULT_LIMITS: RelayLimits = { connections: 50_000, connectionsPerKey: 16, handshakesPerPrefix: 200 };
 const LARGEST_FRAME_BYTES = HEADER_BYTES + KEY_BYTES + PACKET_LIMIT_BYTES;
 const WEBSOCKET_MESSAGE_BYTES = 32 << 10;
 const CLOSE_MS = 1_000;
@@ -113,12 +113,12 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
     roster,
     tally,
     bytesPerSecond: limits.bytesPerSecond ?? 0,
+    connectionsPerKey: limits.connectionsPerKey,
     burstBytes: Math.max(limits.burstBytes ?? 0, LARGEST_FRAME_BYTES),
     healthText: '',
   };
   const connections = new Set<Connection>();
-  const perPrefix = createCensus();
-  const handshakesPerPrefix = createCensus();
+  const handshakes = createCensus();
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -129,20 +129,16 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
   let isClosing = false;
 
   const isFull = (prefix: string): boolean =>
-    isClosing ||
-    connections.size >= limits.connections ||
-    perPrefix.of(prefix) >= limits.connectionsPerPrefix ||
-    handshakesPerPrefix.of(prefix) >= limits.handshakesPerPrefix;
+    isClosing || connections.size >= limits.connections || handshakes.of(prefix) >= limits.handshakesPerPrefix;
 
   const connect = (socket: Duplex, head: Buffer, remote: Remote, writeLimitBytes: number): void => {
     const prefix = prefixOf(remote);
     let isHandshaking = true;
     const endHandshake = (): void => {
-      if (isHandshaking) handshakesPerPrefix.remove(prefix);
+      if (isHandshaking) handshakes.remove(prefix);
       isHandshaking = false;
     };
-    perPrefix.add(prefix);
-    handshakesPerPrefix.add(prefix);
+    handshakes.add(prefix);
     const connection: Connection = new Connection({
       shared,
       socket,
@@ -151,7 +147,6 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
       onProven: endHandshake,
       onClosed: () => {
         endHandshake();
-        perPrefix.remove(prefix);
         connections.delete(connection);
       },
     });

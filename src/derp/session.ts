@@ -51,6 +51,7 @@ export interface Shared {
   /** 0: no limit. */
   readonly bytesPerSecond: number;
   readonly burstBytes: number;
+  readonly connectionsPerKey: number;
   /** What clients are to show; empty: nothing. */
   healthText: string;
 }
@@ -331,6 +332,7 @@ export class Session implements Client {
     if (bytesPerSecond > 0 && !this.#isMesh) this.#readBucket = createBucket(bytesPerSecond, burstBytes, nowMs());
     tally.accepted++;
     roster.add(this);
+    if (this.#peer.connections.length > this.#shared.connectionsPerKey) this.#peer.connections[0]?.close();
     this.tell(encodeFrame(FRAME.serverInfo, sealServerInfo(shared, random(BOX_NONCE_BYTES))));
     if (healthText !== '') this.tell(encodeHealth(healthText));
   }
