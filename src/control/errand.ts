@@ -89,7 +89,7 @@ export const createErrands = (ports: ErrandPorts): Errands => {
       else call.answer(502, published.reason);
     }),
     feature: errand(decodeFeatureRequest, (call, request, node) => {
-      const capabilities = netmap.population.nodes.has(node.id) ? netmap.population.capsFor(node.id) : {};
+      const capabilities = netmap.population.node(node.id) ? netmap.population.capsFor(node.id) : {};
       call.answer(200, utf8(JSON.stringify(featureAnswer(request.Feature, capabilities))));
     }),
     auditLog: errand(decodeAuditLogRequest, (call, request, node) => {

@@ -1,14 +1,18 @@
-// When sessions write. The first change goes out at once; what follows in the next few hundredths of a second is gathered,
-// and all sessions that gather are served in one pass: netmap then encodes what they share once. Passes that take long
-// come less often, so that a storm of changes can't take the whole event loop.
+// When sessions write. The first change goes out at once; what follows in the next hundredths of a second is gathered, and
+// all sessions that gather are served in one pass: netmap then encodes what they share once. The longer a pass takes, the
+// longer the next one gathers; and while machines come in crowds, their arrival is told in larger portions, so that those
+// who are in don't keep out those who wait.
 
 import { performance } from 'node:perf_hooks';
 
 import type { Scheduler } from './scheduler.ts';
 import type { Session } from './session.ts';
 
-/** At most one part in so many of the time goes into passes. */
-const SHARE = 4;
+/** The least that is gathered for: a client that is told twice in a blink has to work twice. */
+const LEAST_MS = 10;
+/** What is gathered for while a crowd comes in: more than so many machines per second. */
+const CROWD_MS = 500;
+const CROWD_PER_SECOND = 100;
 
 export interface Outbox {
   /** Something is pending for the session. */
@@ -20,7 +24,11 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
   const gathering = new Set<Session>();
   /** When each session last had something taken for it. */
   const servedMs = new WeakMap<Session, number>();
-  let passCostMs = 0;
+  /** From the start of the last pass until its last session was written. */
+  let passMs = 0;
+  let passStartMs = 0;
+  let admittedBefore = 0;
+  let isCrowd = false;
   let scheduled = false;
   let timer: NodeJS.Timeout | undefined;
 
@@ -28,18 +36,20 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
     scheduled = false;
     const sessions = due;
     due = new Set();
-    const startMs = performance.now();
+    const nowMs = performance.now();
+    const admitted = scheduler.admitted();
+    isCrowd = (admitted - admittedBefore) * 1000 > (nowMs - passStartMs) * CROWD_PER_SECOND;
+    admittedBefore = admitted;
+    passStartMs = nowMs;
     for (const session of sessions) {
-      servedMs.set(session, startMs);
+      servedMs.set(session, passStartMs);
       if (session.take()) scheduler.enter('change', '', () => write(session));
     }
-    passCostMs = performance.now() - startMs;
   };
 
   const write = (session: Session): void => {
-    const startMs = performance.now();
     session.write(now());
-    passCostMs += performance.now() - startMs;
+    passMs = performance.now() - passStartMs;
   };
 
   const schedule = (): void => {
@@ -57,7 +67,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
 
   return {
     wake: (session) => {
-      const pauseMs = Math.max(gatherMs, passCostMs * SHARE);
+      const pauseMs = isCrowd ? CROWD_MS : Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
       if (performance.now() - (servedMs.get(session) ?? -Infinity) >= pauseMs) {
         due.add(session);
         schedule();

@@ -74,7 +74,7 @@ export interface ControlLimits {
   readonly bodyBytes: number;
   /** How long a stream may be gone before its node counts as offline. */
   readonly offlineGraceMs: number;
-  /** After a change went out, how long the next ones of the same session are gathered. */
+  /** After a change went out, how long the next ones of the same session are gathered at most. */
   readonly gatherMs: number;
   /** Between keep-alives; up to a fifth is added at random. Clients give up after 120 s. */
   readonly keepAliveMs: number;

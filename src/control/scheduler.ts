@@ -13,6 +13,8 @@ export interface Scheduler {
   /** Runs `task` soon, in its turn. The function given back takes it out again if it has not run. */
   readonly enter: (kind: WorkKind, lane: string, task: () => void) => () => void;
   readonly waiting: (kind: WorkKind) => number;
+  /** How many machines were let in so far, by any kind of work but changes. */
+  readonly admitted: () => number;
 }
 
 interface Entry {
@@ -47,8 +49,9 @@ class Lanes {
 }
 
 export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => void): Scheduler => {
-  const queues = KINDS.map((kind) => ({ share: SHARES[kind], lanes: new Lanes() }));
+  const queues = KINDS.map((kind) => ({ kind, share: SHARES[kind], lanes: new Lanes() }));
   let running = false;
+  let admitted = 0;
 
   const run = (task: () => void): void => {
     try {
@@ -61,11 +64,12 @@ export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => vo
   /** One round over all kinds; false if there was nothing to do. */
   const round = (): boolean => {
     let found = false;
-    for (const { share, lanes } of queues) {
+    for (const { kind, share, lanes } of queues) {
       for (let i = 0; i < share; i++) {
         const task = lanes.take();
         if (!task) break;
         found = true;
+        if (kind !== 'change') admitted += 1;
         run(task);
       }
     }
@@ -100,5 +104,6 @@ export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => vo
       };
     },
     waiting: (kind) => lanesOf(kind).count,
+    admitted: () => admitted,
   };
 };

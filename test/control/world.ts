@@ -51,7 +51,7 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
     presence,
     sshDecision: { action: 'deny', checkPeriodMs: 0 } as SshDecision,
     population: {
-      nodes: new Map(),
+      node: () => undefined,
       sshDecision: () => netmap.sshDecision,
     } as unknown as MapSource['population'],
     node: (id: NodeId) => ({ fqdn: `${registry.view.nodes.get(id)?.name}.tail.example` }) as never,
