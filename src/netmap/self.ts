@@ -5,7 +5,7 @@ import type { CapMap } from '../wire/filter.ts';
 import { formatNode } from '../wire/node.ts';
 import type { Node } from '../wire/node.ts';
 import { accountProfile } from './account.ts';
-import { wireNode } from './entry.ts';
+import { commonLook, wireNode } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { baselineCaps, roleCaps } from './settings.ts';
 import type { World } from './world.ts';
@@ -20,7 +20,7 @@ const capsOf = (world: World, entry: Entry): CapMap => {
 export const selfTexts = (world: World, entry: Entry): { readonly text: string; readonly key: string } => {
   const { node } = entry;
   const takesPart = world.population.node(entry.id) !== undefined;
-  const look = takesPart ? world.population.selfView(entry.id) : { ...entry.common, primaryRoutes: [] };
+  const look = takesPart ? world.population.selfView(entry.id) : commonLook(node.addresses);
   const routableIPs = node.hostinfo.RoutableIPs;
   const self: Node = {
     ...wireNode(entry, { ...look, capMap: takesPart ? capsOf(world, entry) : {} }),

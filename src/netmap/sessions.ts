@@ -116,12 +116,6 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
           idle.add(session);
           return message?.pieces;
         },
-        resync: () => {
-          if (!open) return;
-          stream.restart();
-          raise(session, 'start');
-          wakeMarked();
-        },
         close: () => {
           open = false;
           idle.delete(session);
@@ -181,7 +175,11 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
         if (had) raise(session, 'peers');
       });
     },
-    flush: () => wakeMarked(),
+    flush: () => {
+      const sessions = marked;
+      marked = [];
+      for (const session of sessions) if (busy.has(session)) session.wake();
+    },
     stats: () => ({
       streams: idle.size + busy.size,
       fragments: world.budget.count,
@@ -191,10 +189,4 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
       sentBytes,
     }),
   };
-
-  function wakeMarked(): void {
-    const sessions = marked;
-    marked = [];
-    for (const session of sessions) if (busy.has(session)) session.wake();
-  }
 };

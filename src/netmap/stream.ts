@@ -119,11 +119,6 @@ export class PeerStream {
     this.#removed.push(id);
   }
 
-  restart(): void {
-    this.#started = false;
-    this.dirty = PART.all;
-  }
-
   /** Undefined where nothing is pending, or the node is gone. */
   next(nowMs: number): Message | undefined {
     const entry = this.#world.entries.get(this.nodeId);

@@ -53,8 +53,6 @@ export interface MapStream {
    * is pending. Pieces are shared between streams and must not be changed.
    */
   readonly next: () => readonly Uint8Array[] | undefined;
-  /** Forgets what the client has: the next message is a full map. For a client whose connection lost something. */
-  readonly resync: () => void;
   /** Must be called once; afterwards `next` gives undefined and `wake` is not called. */
   readonly close: () => void;
 }

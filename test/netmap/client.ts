@@ -144,7 +144,7 @@ export class Client {
     const users = new Set([this.node?.['User'], ...peers.map((peer) => peer['User'])]);
     return {
       // What the node itself reported isn't told to it again.
-      node: this.node && settled({ ...this.node, Endpoints: [], HomeDERP: undefined, DiscoKey: undefined, Hostinfo: { RoutableIPs: (this.node['Hostinfo'] as Fields)['RoutableIPs'] } }), // prettier-ignore
+      node: this.node && settled({ ...this.node, Endpoints: [], HomeDERP: undefined, DiscoKey: undefined, Cap: undefined, Hostinfo: { RoutableIPs: (this.node['Hostinfo'] as Fields)['RoutableIPs'] } }), // prettier-ignore
       peers,
       profiles: [...this.profiles.values()]
         .filter((profile) => users.has(profile['ID']))

@@ -44,8 +44,7 @@ type Event =
   | { readonly kind: 'policy'; readonly policy: Pick<ToySnapshot, 'reach' | 'ipv6Only' | 'caps'> }
   | { readonly kind: 'settings'; readonly settings: Partial<ToySnapshot> }
   | { readonly kind: 'read'; readonly node: number }
-  | { readonly kind: 'reopen'; readonly node: number }
-  | { readonly kind: 'resync'; readonly node: number };
+  | { readonly kind: 'reopen'; readonly node: number };
 
 const node = fc.nat(11);
 
@@ -89,7 +88,6 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant('read' as const), node }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const), node }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('resync' as const), node }) },
 );
 
 interface Watcher {
@@ -199,7 +197,6 @@ class Scene {
     if (id === undefined) return;
     if (event.kind === 'read') this.read(id);
     else if (event.kind === 'reopen') this.open(id);
-    else if (event.kind === 'resync') this.watchers.get(id)?.stream.resync();
     else if (event.kind === 'online') {
       if (event.online) this.online.add(id);
       else this.online.delete(id);
