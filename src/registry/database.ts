@@ -392,8 +392,18 @@ export const openDatabase = async (bytes: Uint8Array | undefined): Promise<Regis
   };
 };
 
-/** Throws unless SQLite finds nothing wrong. */
-export const requireSound = (database: RegistryDatabase): void => {
-  const [problem, ...more] = database.check();
-  if (problem !== undefined) throw damaged(more.length > 0 ? `${problem}, and ${more.length} more` : problem);
+/** Works on a file's content; whatever SQLite can't make sense of is a fault of the file. */
+export const soundly = <T>(work: () => T): T => {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof RegistryFault ? error : damaged((error as Error).message, error);
+  }
 };
+
+/** Throws unless SQLite finds nothing wrong. */
+export const requireSound = (database: RegistryDatabase): void =>
+  soundly(() => {
+    const [problem, ...more] = database.check();
+    if (problem !== undefined) throw damaged(more.length > 0 ? `${problem}, and ${more.length} more` : problem);
+  });

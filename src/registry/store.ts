@@ -6,7 +6,7 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Code } from '../base/catalogue.ts';
-import { openDatabase, requireSound, type Dropped, type Head, type Rows } from './database.ts';
+import { openDatabase, requireSound, soundly, type Dropped, type Head, type Rows } from './database.ts';
 import { replaceFile, type Disk } from './disk.ts';
 import { RegistryFault } from './fault.ts';
 import { SCHEMA_VERSION } from './schema.ts';
@@ -47,9 +47,10 @@ export const storeOn = (disk: Disk, folder: string, now: () => number): Store =>
         await replaceFile(disk, `${folder}/${BACKUP_FOLDER}`, kept, bytes);
         await replaceFile(disk, folder, FILE_NAME, database.toBytes());
       }
-      const head = database.head();
-      for (const rows of database.read(CHUNK_NODES)) take(rows);
-      return head;
+      return soundly(() => {
+        for (const rows of database.read(CHUNK_NODES)) take(rows);
+        return database.head();
+      });
     } finally {
       database.close();
     }
