@@ -77,7 +77,6 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
           const due = own.pending.splice(0);
           return due.length === 0 ? undefined : encode(Object.assign({}, ...due) as MapValue);
         },
-        resync: () => {},
         close: () => void all.delete(own),
       };
     },
