@@ -23,7 +23,7 @@ export const createLog = (options: LogOptions): Logger => {
     redact: { paths: REDACTED.flatMap((name) => [name, `*.${name}`]), censor: '«secret»' },
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (!options.pretty) return pino(settings, pino.destination({ fd: 2, sync: false, minLength: 0 }));
+  if (!options.pretty) return pino(settings, pino.destination({ fd: 2, sync: true }));
   const stream = pretty({
     colorize: options.colour,
     destination: 2,
