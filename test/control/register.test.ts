@@ -136,8 +136,9 @@ test('tags come from the key, or from a person who may give them', async () => {
     ['server', {}, ['tag:server']],
     ['server', wish('tag:server'), ['tag:server']],
     ['server', wish('tag:lab'), /requested tags \[tag:lab\] are invalid or not permitted/],
-    ['alice', wish('tag:server'), ['tag:server']],
-    ['alice', wish('tag:lab'), /requested tags \[tag:lab\] are invalid or not permitted/],
+    ['bob', wish('tag:lab'), ['tag:lab']],
+    ['bob', wish('tag:server'), /requested tags \[tag:server\] are invalid or not permitted/],
+    ['bob', wish('tag:lab', 'tag:server'), /requested tags \[tag:server\] are invalid or not permitted/],
     ['alice', wish('tag:unknown'), /requested tags \[tag:unknown\] are invalid or not permitted/],
   ];
   for (const [key, request, expected] of cases) {

@@ -109,6 +109,7 @@ const declaredKeys = [
   declaredKey('brief', { owner: 'alice@example.com', reusable: true, ephemeral: true }),
   declaredKey('server', { tags: ['tag:server'], reusable: true }),
   declaredKey('old', { owner: 'alice@example.com', expires: '2020-01-01T00:00:00Z' }),
+  declaredKey('bob', { owner: 'bob@example.com', reusable: true }),
   declaredKey('carol', { owner: 'carol@example.com', reusable: true }),
 ];
 
