@@ -1,24 +1,91 @@
 // What the policy approves by itself: routes that a node advertises, tags that a person may give to a node.
 
-import type { Prefix } from '../base/address.ts';
+import { isExitRoute, prefixContains, type Prefix } from '../base/address.ts';
 import type { CompiledPolicy } from './compile.ts';
-import type { PolicyNode, PolicyUser } from './facts.ts';
+import type { PolicyNode, PolicyUser, Role } from './facts.ts';
+import type { Selector } from './selector.ts';
 
-/** Those of the node's advertised routes that `autoApprovers` approves, in the order advertised. */
+/** Those who own every tag, named or not. */
+const TAG_ADMINS: ReadonlySet<Role> = new Set(['owner', 'admin', 'network-admin']);
+
+/** Whether a selector of people means the person. */
+const isPerson = (policy: CompiledPolicy, selector: Selector, user: PolicyUser): boolean => {
+  const login = user.login.toLowerCase();
+  switch (selector.kind) {
+    case 'user':
+      return selector.login.toLowerCase() === login;
+    case 'group': {
+      const group = policy.document?.groups.get(selector.name);
+      return group?.members.some((member) => member.kind === 'user' && member.login.toLowerCase() === login) === true;
+    }
+    case 'domain':
+      return user.login.slice(user.login.lastIndexOf('@') + 1) === selector.domain;
+    case 'role':
+      return user.role === selector.role || (selector.role === 'admin' && user.role === 'owner');
+    case 'member':
+      return true;
+    default:
+      return false;
+  }
+};
+
+/**
+ * Those of the node's advertised routes that `autoApprovers` approves, in the order advertised. A subnet needs a key that
+ * contains it; an exit route needs `exitNode`, whatever keys contain it.
+ */
 export const autoApprovedRoutes = (
   policy: CompiledPolicy,
   node: Pick<PolicyNode, 'tags' | 'routableIPs'>,
   owner: PolicyUser | undefined,
 ): readonly Prefix[] => {
-  void policy;
-  void node;
-  void owner;
-  return [];
+  const approvers = policy.document?.autoApprovers;
+  if (!approvers) return [];
+  const matches = (selector: Selector): boolean => {
+    if (node.tags.length > 0) {
+      return selector.kind === 'tagged' || (selector.kind === 'tag' && node.tags.includes(selector.tag));
+    }
+    return owner !== undefined && isPerson(policy, selector, owner);
+  };
+  const isExit = approvers.exitNode.some(matches);
+  const keys = approvers.routes.flatMap(({ prefix, approvers: list }) => (list.some(matches) ? [prefix] : []));
+  return node.routableIPs.filter((route) =>
+    isExitRoute(route) ? isExit : keys.some((key) => prefixContains(key, route)),
+  );
 };
 
-/** Those of `tags` that the person may not give to a node; empty: all are allowed. */
+/** Those of `tags` that the person may not give to a node; empty: all are allowed. Owning a tag is owning what it owns. */
 export const refusedTags = (policy: CompiledPolicy, user: PolicyUser, tags: readonly string[]): readonly string[] => {
-  void policy;
-  void user;
-  return tags;
+  const tagOwners = policy.document?.tagOwners ?? new Map<string, never>();
+  const known = new Map([...tagOwners].map(([tag, { owners }]) => [tag as string, owners]));
+  const owns = (tag: string): boolean => {
+    const seen = new Set([tag]);
+    for (const current of seen) {
+      for (const owner of known.get(current) ?? []) {
+        if (owner.kind === 'tag') seen.add(owner.tag);
+        else if (isPerson(policy, owner, user)) return true;
+      }
+    }
+    return false;
+  };
+  return tags.filter((tag) => !known.has(tag) || !(TAG_ADMINS.has(user.role) || owns(tag)));
+};
+
+/** Where a new node's IPv4 address comes from: the pools of the first matching entry of `nodeAttrs`; empty: anywhere. */
+export const addressPools = (
+  policy: CompiledPolicy,
+  node: Pick<PolicyNode, 'tags'>,
+  owner: PolicyUser | undefined,
+): readonly Prefix[] => {
+  for (const { targets, ipPool } of policy.document?.nodeAttrs ?? []) {
+    if (ipPool.length === 0) continue;
+    const matches = targets.some((selector) => {
+      if (selector.kind === 'any') return true;
+      if (node.tags.length > 0) {
+        return selector.kind === 'tagged' || (selector.kind === 'tag' && node.tags.includes(selector.tag));
+      }
+      return owner !== undefined && isPerson(policy, selector, owner);
+    });
+    if (matches) return ipPool;
+  }
+  return [];
 };

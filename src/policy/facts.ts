@@ -40,4 +40,6 @@ export interface TailnetFacts {
   /** Domains that `user:*@domain` and `localpart:*@domain` may name; compared with case. */
   readonly domains: readonly string[];
   readonly users: readonly PolicyUser[];
+  /** Whether nodes can get HTTPS certificates; absent: they cannot, and Funnel warns. */
+  readonly httpsCertificates?: boolean;
 }

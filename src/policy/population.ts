@@ -2,19 +2,30 @@
 // are one class; rules hold bitsets of classes, so a node's change costs its class and nothing loops over pairs of nodes.
 // Every answer is made when it is first asked for and kept until a change touches it.
 
-import type { Address, Prefix } from '../base/address.ts';
 import type { NodeId, UserId } from '../base/ids.ts';
+import type { Json } from '../base/canonical.ts';
 import type { CapMap, FilterRule } from '../wire/filter.ts';
 import type { SshPolicy } from '../wire/ssh.ts';
+import { capMapOf } from './attributes.ts';
+import { addAll, addBit, createBitset, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledPolicy } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
+import { capabilitiesFor, compactFilter, hostedFilter } from './filter.ts';
+import { createMembership, type Membership, type NodeClass, type NodeEntry, type SetState } from './membership.ts';
+import {
+  nodeSetOf,
+  peerView,
+  sees,
+  selfView,
+  visiblePeers,
+  type NodeSet,
+  type PeerView,
+  type SelfView,
+} from './peers.ts';
+import { createRouteTable } from './routers.ts';
+import { sshAudience, sshDecision, sshPolicyOf, type SshDecision } from './sshpolicy.ts';
 
-/** A set of nodes held as classes: membership in constant time, and iteration over the members only. */
-export interface NodeSet {
-  readonly size: number;
-  has(id: NodeId): boolean;
-  [Symbol.iterator](): IterableIterator<NodeId>;
-}
+export type { NodeSet, PeerView, SelfView, SshDecision };
 
 export interface PopulationChange {
   readonly upserts?: Iterable<PolicyNode>;
@@ -22,11 +33,11 @@ export interface PopulationChange {
 }
 
 /**
- * Which nodes' answers may have changed. The sets are exact for the moment just after `apply` and must be used before the
- * next one. They never hold removed nodes, except `removed`.
+ * Which nodes' answers may have changed. The sets hold for the moment just after `apply` and must be used before the
+ * next one. They never hold removed nodes.
  */
 export interface Impact {
-  /** Nodes whose `filterFor` or `compactFilterFor` may differ. */
+  /** Nodes whose filter may differ in meaning. */
   readonly filters: NodeSet;
   readonly ssh: NodeSet;
   readonly caps: NodeSet;
@@ -37,40 +48,10 @@ export interface Impact {
   readonly removed: readonly NodeId[];
 }
 
-/**
- * How one node looks to another. Viewers that see the same get the same object until the peer changes, so what is
- * encoded from it can be kept by its identity.
- */
-export interface PeerView {
-  readonly node: PolicyNode;
-  /** IPv4 first. */
-  readonly addresses: readonly Address[];
-  /** Host prefixes of `addresses`, then the routes that this viewer reaches through the node. */
-  readonly allowedIPs: readonly Prefix[];
-  readonly primaryRoutes: readonly Prefix[];
-  readonly capMap: CapMap;
-}
-
-/** What a node is told of itself. */
-export interface SelfView {
-  readonly addresses: readonly Address[];
-  readonly allowedIPs: readonly Prefix[];
-  readonly primaryRoutes: readonly Prefix[];
-}
-
-export interface SshDecision {
-  readonly action: 'accept' | 'check' | 'deny';
-  /** How long a passed check holds; 0: never. Only for `check`. */
-  readonly checkPeriodMs: number;
-  /** The place in `ssh`; absent for `deny`. */
-  readonly ruleIndex?: number;
-  /** The local user that `user` maps to; absent for `deny`. */
-  readonly localUser?: string;
-}
-
 export interface Population {
   readonly policy: CompiledPolicy;
-  readonly nodes: ReadonlyMap<NodeId, PolicyNode>;
+  readonly size: number;
+  node(id: NodeId): PolicyNode | undefined;
   /** Grows by one with every change. */
   readonly version: number;
 
@@ -82,7 +63,7 @@ export interface Population {
   /** The same meaning in few bytes: sources merged into ranges, the arrays of sources shared between nodes. */
   compactFilterFor(id: NodeId): readonly FilterRule[];
   sshFor(id: NodeId): SshPolicy;
-  /** What the policy and the node's owner give to the node; the server adds what it can do itself. */
+  /** What the policy and the owner's role give to the node; the server adds what it can do itself. */
   capsFor(id: NodeId): CapMap;
 
   /** The nodes that `id` sees; seeing is mutual, so these are also the nodes that see it. */
@@ -94,6 +75,18 @@ export interface Population {
   /** What `peer` may do on `id`, as the client itself works it out from the filter. */
   whois(id: NodeId, peer: NodeId): CapMap;
   sshDecision(source: NodeId, destination: NodeId, user: string): SshDecision;
+  /** How many classes there are, for statistics. */
+  readonly classCount: number;
+}
+
+/** What a change touches, gathered as it is applied. */
+interface Touched {
+  readonly filters: Bitset;
+  readonly ssh: Bitset;
+  readonly peers: Bitset;
+  readonly owners: Set<UserId>;
+  readonly changed: Set<NodeId>;
+  readonly removed: Set<NodeId>;
 }
 
 /** People that aren't declared but came through a domain rule are looked up with `userOf`. */
@@ -102,8 +95,194 @@ export const populate = (
   nodes: Iterable<PolicyNode>,
   userOf: (id: UserId) => PolicyUser | undefined,
 ): Population => {
-  void policy;
-  void nodes;
-  void userOf;
-  throw new Error('not yet');
+  const state = createMembership(policy, userOf, createRouteTable(policy));
+  let version = 0;
+  const entryOf = (id: NodeId): NodeEntry => {
+    const entry = state.nodes.get(id);
+    if (!entry) throw new RangeError(`no such node: ${id}`);
+    return entry;
+  };
+  for (const node of nodes) insert(state, node);
+  return {
+    policy,
+    node: (id) => state.nodes.get(id)?.node,
+    get size() {
+      return state.nodes.size;
+    },
+    get version() {
+      return version;
+    },
+    get classCount() {
+      return state.classes.reduce((count, cls) => (cls ? count + 1 : count), 0);
+    },
+    apply: (change) => {
+      version++;
+      return applyChange(state, change);
+    },
+    filterFor: (id) => hostedFilter(state, entryOf(id)),
+    compactFilterFor: (id) => compactFilter(state, entryOf(id)),
+    sshFor: (id) => sshPolicyOf(state, entryOf(id)),
+    capsFor: (id) => capMapOf(state, entryOf(id).cls),
+    visiblePeers: (id) => visiblePeers(state, entryOf(id)),
+    sees: (viewer, peer) => sees(entryOf(viewer), entryOf(peer)),
+    peerView: (viewer, peer) => peerView(state, entryOf(viewer), entryOf(peer)),
+    selfView: (id) => selfView(state, entryOf(id)),
+    whois: (id, peer) => whois(state, entryOf(id), entryOf(peer)),
+    sshDecision: (source, destination, user) => sshDecision(state, entryOf(source), entryOf(destination), user),
+  };
+};
+
+const insert = (state: Membership, node: PolicyNode): NodeEntry => {
+  const cls = state.classFor(node);
+  const entry: NodeEntry = { node, cls, views: new Map() };
+  state.nodes.set(node.id, entry);
+  cls.members.add(node.id);
+  for (const address of node.addresses) state.byAddress.set(address, node.id);
+  if (cls.routes.length > 0) state.routes.add(node, cls.routes);
+  if (!cls.tagged && node.user !== null) {
+    const own = cls.byOwner.get(node.user);
+    if (own) own.add(node.id);
+    else cls.byOwner.set(node.user, new Set([node.id]));
+    const classes = state.classesOf.get(node.user);
+    if (classes) classes.add(cls);
+    else state.classesOf.set(node.user, new Set([cls]));
+  }
+  return entry;
+};
+
+const remove = (state: Membership, { node, cls }: NodeEntry): void => {
+  state.nodes.delete(node.id);
+  cls.members.delete(node.id);
+  for (const address of node.addresses) if (state.byAddress.get(address) === node.id) state.byAddress.delete(address);
+  if (cls.routes.length > 0) state.routes.remove(node, cls.routes);
+  if (!cls.tagged && node.user !== null) {
+    const own = cls.byOwner.get(node.user);
+    own?.delete(node.id);
+    if (own?.size === 0) {
+      cls.byOwner.delete(node.user);
+      const classes = state.classesOf.get(node.user);
+      classes?.delete(cls);
+      if (classes?.size === 0) state.classesOf.delete(node.user);
+    }
+  }
+  if (cls.members.size === 0) state.dropClass(cls);
+};
+
+/** Marks what depends on a node as it stands, before it goes or after it came. */
+const touch = (state: Membership, { node, cls }: NodeEntry, touched: Touched): void => {
+  for (const id of cls.sets) {
+    const set = state.sets[id] as SetState;
+    const named = set.set.postures.length > 0 ? set.nodes : set.identity;
+    if (!hasBit(named, cls.index)) continue;
+    set.hosted = undefined;
+    set.compact = undefined;
+    addAll(touched.filters, set.receivers);
+  }
+  if (cls.visible) addAll(touched.peers, cls.visible);
+  if (!cls.tagged && node.user !== null && (state.selfRules.length > 0 || state.policy.ssh.length > 0)) {
+    touched.owners.add(node.user);
+  }
+  for (const index of sshAudience(state, cls)) addBit(touched.ssh, index);
+  if (cls.routes.length > 0) touchRoutes(state, cls, touched);
+};
+
+/** A subnet that comes, goes or moves changes the sources `*` and the views of all its routers. */
+const touchRoutes = (state: Membership, cls: NodeClass, touched: Touched): void => {
+  for (const set of state.sets) {
+    if (!set.set.any && !set.set.dangerAll) continue;
+    set.hosted = undefined;
+    set.compact = undefined;
+    addAll(touched.filters, set.receivers);
+  }
+  for (const route of cls.routes) {
+    for (const { id } of state.routes.routersOf(route)) {
+      const router = state.nodes.get(id)?.cls;
+      if (router?.visible) addAll(touched.peers, router.visible);
+      touched.changed.add(id);
+    }
+  }
+};
+
+const sameList = <T>(a: readonly T[], b: readonly T[]): boolean =>
+  a === b || (a.length === b.length && a.every((item, i) => item === b[i]));
+
+/** Whether two states of a node that are of one class are the same to everybody. */
+const isSameNode = (a: PolicyNode, b: PolicyNode): boolean =>
+  a === b ||
+  (a.user === b.user &&
+    a.name === b.name &&
+    a.stableId === b.stableId &&
+    a.createdMs === b.createdMs &&
+    (a.alive ?? true) === (b.alive ?? true) &&
+    sameList(a.tags, b.tags) &&
+    sameList(a.addresses, b.addresses) &&
+    sameList(a.approvedRoutes, b.approvedRoutes));
+
+const applyChange = (state: Membership, change: PopulationChange): Impact => {
+  const touched: Touched = {
+    filters: createBitset(state.classes.length),
+    ssh: createBitset(state.classes.length),
+    peers: createBitset(state.classes.length),
+    owners: new Set(),
+    changed: new Set(),
+    removed: new Set(),
+  };
+  const drop = (entry: NodeEntry): void => {
+    touch(state, entry, touched);
+    remove(state, entry);
+  };
+  for (const id of change.removals ?? []) {
+    const entry = state.nodes.get(id);
+    if (!entry) continue;
+    drop(entry);
+    touched.changed.delete(id);
+    touched.removed.add(id);
+  }
+  for (const node of change.upserts ?? []) {
+    const before = state.nodes.get(node.id);
+    if (before && isSameNode(before.node, node) && state.classFor(node) === before.cls) {
+      before.node = node;
+      continue;
+    }
+    if (before) drop(before);
+    touch(state, insert(state, node), touched);
+    touched.changed.add(node.id);
+    touched.removed.delete(node.id);
+  }
+  if (touched.changed.size + touched.removed.size > 0) state.mergePlan = undefined;
+  const own = new Set<NodeId>(touched.changed);
+  for (const owner of touched.owners) {
+    for (const cls of state.classesOf.get(owner) ?? []) for (const id of cls.byOwner.get(owner) ?? []) own.add(id);
+  }
+  const impact: Impact = {
+    filters: nodeSetOf(state, touched.filters, own),
+    ssh: nodeSetOf(state, touched.ssh, own),
+    caps: nodeSetOf(state, createBitset(), touched.changed),
+    peers: nodeSetOf(state, touched.peers, own),
+    changed: [...touched.changed],
+    removed: [...touched.removed],
+  };
+  forget(state, impact);
+  return impact;
+};
+
+/** Drops the answers that a change touches. */
+const forget = (state: Membership, impact: Impact): void => {
+  for (const id of impact.filters) {
+    const entry = state.nodes.get(id) as NodeEntry;
+    entry.compact = undefined;
+  }
+  for (const id of impact.ssh) (state.nodes.get(id) as NodeEntry).ssh = undefined;
+};
+
+/** The union of the capability rules that name the peer as a source, as wgengine/filter makes it in the client. */
+const whois = (state: Membership, entry: NodeEntry, peer: NodeEntry): CapMap => {
+  const caps = new Map<string, readonly Json[] | null>();
+  for (const capMap of capabilitiesFor(state, entry, peer)) {
+    for (const [name, values] of Object.entries(capMap)) {
+      const known = caps.get(name);
+      caps.set(name, known || values ? [...(known ?? []), ...(values ?? [])] : null);
+    }
+  }
+  return Object.fromEntries(caps);
 };

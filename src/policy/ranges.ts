@@ -1,6 +1,6 @@
 // The address ranges that the language itself names. They are strings in filters, so their text and order are fixed.
 
-import { parseAddressBits } from '../base/address.ts';
+import { formatAddress, parseAddressBits } from '../base/address.ts';
 import type { AddressBits } from '../base/address.ts';
 import { ipSetOfRanges, type IpRange } from '../base/ipset.ts';
 
@@ -40,3 +40,9 @@ export const INTERNET_SET = ipSetOfRanges(INTERNET_RANGES.map(parse));
 export const EVERYTHING_SET = ipSetOfRanges(
   ['0.0.0.0-255.255.255.255', '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'].map(parse),
 );
+
+/** `a-b`, also where a prefix would do; an address alone as itself. */
+export const formatSpan = ({ family, first, last }: IpRange): string => {
+  const low = formatAddress({ family, bits: first });
+  return first === last ? low : `${low}-${formatAddress({ family, bits: last })}`;
+};

@@ -1,7 +1,6 @@
 // The named things of a policy: groups, tags with their owners, hosts, ip sets and postures. Rules refer to them, so they
 // are read first.
 
-import type { Span } from '../base/diagnostic.ts';
 import { parseTag, type Tag } from '../base/ids.ts';
 import type { LocatedMember } from '../config/located.ts';
 import type { Group, Host, Ipset, Posture, TagOwners } from './document.ts';

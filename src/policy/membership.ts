@@ -1,0 +1,266 @@
+// Which classes exist, which sources let them in, and which rules they enforce: bitsets over classes, kept up to date as
+// nodes come and go. A class is worked out when its first node arrives and forgotten with its last; a node that joins a
+// class that exists costs nothing here.
+
+import type { Address, Prefix } from '../base/address.ts';
+import type { NodeId, UserId } from '../base/ids.ts';
+import type { CapMap, FilterRule } from '../wire/filter.ts';
+import type { SshPolicy } from '../wire/ssh.ts';
+import { addAll, addBit, bitsOf, createBitset, hasBit, removeBit, type Bitset } from './bitset.ts';
+import { createClassifier, type Classifier, type ClassTraits } from './classes.ts';
+import type { CompiledPolicy, CompiledRule, SourceSet } from './compile.ts';
+import type { PolicyNode, PolicyUser } from './facts.ts';
+import type { PeerView } from './peers.ts';
+import type { KeptRule, MergePlan } from './filter.ts';
+import type { RouteTable } from './routers.ts';
+
+/** A source set and the classes that it lets in. */
+export interface SetState {
+  readonly set: SourceSet;
+  /** Classes whose nodes it names: their addresses are listed. */
+  readonly identity: Bitset;
+  /** Those, and classes whose addresses lie in its literals or ranges. */
+  readonly nodes: Bitset;
+  /** Those, and routers with a subnet that overlaps its literals or ranges. */
+  readonly touch: Bitset;
+  /** Classes that enforce a rule with these sources. */
+  readonly receivers: Bitset;
+  /** Source texts as the service words them, and in few bytes; made on demand. */
+  hosted?: readonly string[] | undefined;
+  compact?: readonly string[] | undefined;
+}
+
+export interface NodeClass extends ClassTraits {
+  readonly index: number;
+  readonly members: Set<NodeId>;
+  readonly byOwner: Map<UserId, Set<NodeId>>;
+  /** Source sets that touch the class. */
+  readonly sets: readonly number[];
+  /** Rules that the class enforces, those between a user's own devices apart; ascending. */
+  readonly rules: readonly number[];
+  /** A rule between a user's own devices names the class as a source. */
+  readonly selfSource: boolean;
+  /** Made on demand. */
+  visible?: Bitset;
+  kept?: readonly KeptRule[];
+  capMap?: CapMap;
+  /** The router of a subnet for the viewers of the class; see routers.ts. */
+  readonly routerChoices: Map<Prefix, { readonly epoch: number; readonly router: NodeId | undefined }>;
+}
+
+export interface NodeEntry {
+  node: PolicyNode;
+  cls: NodeClass;
+  /** By what the viewer reaches through the node. */
+  readonly views: Map<string, PeerView>;
+  hosted?: { readonly plan: MergePlan; readonly rules: readonly FilterRule[] } | undefined;
+  compact?: readonly FilterRule[] | undefined;
+  ssh?: SshPolicy | undefined;
+}
+
+export interface Membership {
+  readonly policy: CompiledPolicy;
+  readonly nodes: Map<NodeId, NodeEntry>;
+  /** Holes are undefined and used again. */
+  readonly classes: (NodeClass | undefined)[];
+  readonly sets: readonly SetState[];
+  /** Rules between a user's own devices, ascending. */
+  readonly selfRules: readonly CompiledRule[];
+  /** The classes of a user's untagged devices. */
+  readonly classesOf: Map<UserId, Set<NodeClass>>;
+  readonly byAddress: Map<Address, NodeId>;
+  readonly routes: RouteTable;
+  readonly userOf: (id: UserId) => PolicyUser | undefined;
+  /** Which rules of the service's form fall together; made on demand. */
+  mergePlan?: MergePlan | undefined;
+  classFor(node: PolicyNode): NodeClass;
+  dropClass(cls: NodeClass): void;
+}
+
+/** Rules and sets by the atom that brings a class to them. */
+interface Inverted {
+  readonly setsByAtom: readonly (readonly number[])[];
+  readonly setsOfAny: readonly number[];
+  readonly rulesByAtom: readonly (readonly number[])[];
+  readonly internetRules: readonly number[];
+  readonly steeredByTag: ReadonlyMap<number, readonly number[]>;
+  readonly companionsByHolder: ReadonlyMap<number, readonly number[]>;
+}
+
+const pushTo = <K>(map: Map<K, number[]>, key: K, value: number): void => {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+};
+
+const invert = (policy: CompiledPolicy): Inverted => {
+  const setsByAtom: number[][] = policy.atoms.map(() => []);
+  const rulesByAtom: number[][] = policy.atoms.map(() => []);
+  const internetRules: number[] = [];
+  const steeredByTag = new Map<number, number[]>();
+  const companionsByHolder = new Map<number, number[]>();
+  for (const { id, atoms } of policy.sourceSets) for (const atom of atoms) setsByAtom[atom]?.push(id);
+  for (const rule of policy.rules) {
+    if (rule.self) continue;
+    if (rule.kind === 'companion') pushTo(companionsByHolder, rule.holders, rule.index);
+    else if (rule.kind === 'capability') for (const atom of rule.destinations) rulesByAtom[atom]?.push(rule.index);
+    else if (rule.via.length > 0) for (const tag of rule.via) pushTo(steeredByTag, tag, rule.index);
+    else {
+      for (const { atom } of rule.destinations) {
+        if (policy.atoms[atom]?.kind === 'internet') internetRules.push(rule.index);
+        else rulesByAtom[atom]?.push(rule.index);
+      }
+    }
+  }
+  const setsOfAny = policy.sourceSets.filter((set) => set.any || set.dangerAll).map(({ id }) => id);
+  return { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder };
+};
+
+/** Whether a steered rule is for the class: a subnet of it overlaps a literal, or it is an exit node for the internet. */
+export const isSteeredTo = (policy: CompiledPolicy, rule: CompiledRule, cls: ClassTraits): boolean =>
+  rule.kind === 'ports' &&
+  rule.destinations.some(({ atom }) =>
+    policy.atoms[atom]?.kind === 'internet' ? cls.exitRoutes.length > 0 : cls.routeAtoms.includes(atom),
+  );
+
+export const createMembership = (
+  policy: CompiledPolicy,
+  userOf: (id: UserId) => PolicyUser | undefined,
+  routes: RouteTable,
+): Membership => {
+  const classifier: Classifier = createClassifier(policy);
+  const inverted = invert(policy);
+  const { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder } = inverted;
+  const classes: (NodeClass | undefined)[] = [];
+  const free: number[] = [];
+  const byKey = new Map<string, NodeClass>();
+  const sets: SetState[] = policy.sourceSets.map((set) => ({
+    set,
+    identity: createBitset(),
+    nodes: createBitset(),
+    touch: createBitset(),
+    receivers: createBitset(),
+  }));
+  const selfRules = policy.rules.filter(({ self }) => self);
+  const selfSets = [...new Set(selfRules.map((rule) => rule.sources))];
+
+  /** Sets that let the class in, as bits; and all that touch it. */
+  const joinSets = (traits: ClassTraits, index: number): number[] => {
+    const touching = new Set<number>();
+    const join = (id: number, how: 'identity' | 'nodes' | 'touch'): void => {
+      const state = sets[id] as SetState;
+      const { postures } = state.set;
+      if (how !== 'touch' && postures.length > 0 && !postures.some((name) => traits.postures.has(name))) return;
+      touching.add(id);
+      addBit(state.touch, index);
+      if (how !== 'touch') addBit(state.nodes, index);
+      if (how === 'identity') addBit(state.identity, index);
+    };
+    const isAny = (atom: number): boolean => policy.atoms[atom]?.kind === 'any';
+    for (const atom of traits.identityAtoms) {
+      if (!isAny(atom)) for (const id of setsByAtom[atom] ?? []) join(id, 'identity');
+    }
+    for (const atom of traits.addressAtoms) for (const id of setsByAtom[atom] ?? []) join(id, 'nodes');
+    for (const id of setsOfAny) {
+      // With a posture the ranges of `*` become the nodes that have it.
+      join(id, (sets[id] as SetState).set.postures.length > 0 ? 'identity' : 'nodes');
+      if (traits.routes.length > 0) join(id, 'touch');
+    }
+    for (const atom of traits.routeAtoms) for (const id of setsByAtom[atom] ?? []) join(id, 'touch');
+    return [...touching];
+  };
+
+  const enforcedBy = (traits: ClassTraits, index: number, touching: readonly number[]): number[] => {
+    const enforced = new Set<number>();
+    const addRules = (list: readonly number[] | undefined): void => {
+      for (const rule of list ?? []) enforced.add(rule);
+    };
+    for (const atom of traits.identityAtoms) addRules(rulesByAtom[atom]);
+    for (const atom of traits.addressAtoms) addRules(rulesByAtom[atom]);
+    // A subnet opens ports only: capabilities are held against nodes.
+    for (const atom of traits.routeAtoms) {
+      for (const rule of rulesByAtom[atom] ?? []) if (policy.rules[rule]?.kind === 'ports') enforced.add(rule);
+    }
+    if (traits.exitRoutes.length > 0) addRules(internetRules);
+    for (const atom of traits.identityAtoms) {
+      for (const rule of steeredByTag.get(atom) ?? []) {
+        if (isSteeredTo(policy, policy.rules[rule] as CompiledRule, traits)) enforced.add(rule);
+      }
+    }
+    for (const id of touching) if (hasBit((sets[id] as SetState).nodes, index)) addRules(companionsByHolder.get(id));
+    return [...enforced].sort((a, b) => a - b);
+  };
+
+  const createClass = (traits: ClassTraits): NodeClass => {
+    const index = free.pop() ?? classes.length;
+    const touching = joinSets(traits, index);
+    const rules = enforcedBy(traits, index, touching);
+    const cls: NodeClass = {
+      ...traits,
+      index,
+      members: new Set(),
+      byOwner: new Map(),
+      sets: touching,
+      rules,
+      selfSource: !traits.tagged && selfSets.some((id) => hasBit((sets[id] as SetState).nodes, index)),
+      routerChoices: new Map(),
+    };
+    classes[index] = cls;
+    byKey.set(cls.key, cls);
+    for (const rule of rules) addBit(receiversOf(rule), index);
+    const visible = visibleFrom(cls);
+    cls.visible = visible;
+    for (const other of bitsOf(visible)) {
+      const seen = classes[other]?.visible;
+      if (seen) addBit(seen, index);
+    }
+    membership.mergePlan = undefined;
+    return cls;
+  };
+
+  const receiversOf = (rule: number): Bitset =>
+    (sets[(policy.rules[rule] as CompiledRule).sources] as SetState).receivers;
+
+  const visibleFrom = (cls: NodeClass): Bitset => {
+    const visible = createBitset(classes.length);
+    for (const id of cls.sets) addAll(visible, (sets[id] as SetState).receivers);
+    const sources = new Set(cls.rules.map((rule) => (policy.rules[rule] as CompiledRule).sources));
+    for (const id of sources) addAll(visible, (sets[id] as SetState).touch);
+    return visible;
+  };
+
+  const membership: Membership = {
+    policy,
+    nodes: new Map(),
+    classes,
+    sets,
+    selfRules,
+    classesOf: new Map(),
+    byAddress: new Map(),
+    routes,
+    userOf,
+    classFor: (node) => {
+      const traits = classifier.traitsOf(node, node.user === null ? undefined : userOf(node.user));
+      return byKey.get(traits.key) ?? createClass(traits);
+    },
+    dropClass: (cls) => {
+      const { index } = cls;
+      for (const id of cls.sets) {
+        const state = sets[id] as SetState;
+        removeBit(state.identity, index);
+        removeBit(state.nodes, index);
+        removeBit(state.touch, index);
+      }
+      for (const rule of cls.rules) removeBit(receiversOf(rule), index);
+      for (const other of bitsOf(cls.visible ?? createBitset())) {
+        const seen = classes[other]?.visible;
+        if (seen) removeBit(seen, index);
+      }
+      classes[index] = undefined;
+      byKey.delete(cls.key);
+      free.push(index);
+      membership.mergePlan = undefined;
+    },
+  };
+  return membership;
+};

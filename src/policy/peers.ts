@@ -1,0 +1,136 @@
+// Who sees whom, and as what. Seeing is mutual: two nodes see each other where the filter of one names the other as a
+// source. How a peer looks depends on the viewer only in its routes and in IPv4 being off, so views are few and shared.
+
+import { familyOf, hostPrefix, type Address, type Prefix } from '../base/address.ts';
+import type { NodeId } from '../base/ids.ts';
+import type { CapMap } from '../wire/filter.ts';
+import { hasNoIpv4 } from './attributes.ts';
+import { bitsOf, createBitset, hasBit, type Bitset } from './bitset.ts';
+import type { PolicyNode } from './facts.ts';
+import type { Membership, NodeEntry } from './membership.ts';
+import { mayExitThrough, routerFor } from './routers.ts';
+
+/** A set of nodes held as classes: membership in constant time, and iteration over the members only. */
+export interface NodeSet {
+  readonly size: number;
+  has(id: NodeId): boolean;
+  [Symbol.iterator](): IterableIterator<NodeId>;
+}
+
+/**
+ * How one node looks to another. Viewers that see the same get the same object until the peer changes, so what is
+ * encoded from it can be kept by its identity.
+ */
+export interface PeerView {
+  readonly node: PolicyNode;
+  /** IPv4 first. */
+  readonly addresses: readonly Address[];
+  /** Host prefixes of `addresses`, then the routes that this viewer reaches through the node. */
+  readonly allowedIPs: readonly Prefix[];
+  readonly primaryRoutes: readonly Prefix[];
+  readonly capMap: CapMap;
+}
+
+/** What a node is told of itself. */
+export interface SelfView {
+  readonly addresses: readonly Address[];
+  readonly allowedIPs: readonly Prefix[];
+  readonly primaryRoutes: readonly Prefix[];
+}
+
+/** Nodes of classes, and some nodes more; never `except`. */
+export const nodeSetOf = (
+  state: Membership,
+  classes: Bitset,
+  more: ReadonlySet<NodeId> = NONE,
+  except?: NodeId,
+): NodeSet => {
+  const has = (id: NodeId): boolean => {
+    const entry = state.nodes.get(id);
+    return entry !== undefined && id !== except && (hasBit(classes, entry.cls.index) || more.has(id));
+  };
+  return {
+    has,
+    get size() {
+      let size = 0;
+      for (const index of bitsOf(classes)) size += state.classes[index]?.members.size ?? 0;
+      for (const id of more) {
+        const entry = state.nodes.get(id);
+        if (entry && !hasBit(classes, entry.cls.index)) size++;
+      }
+      return except !== undefined && hasBit(classes, state.nodes.get(except)?.cls.index ?? -1) ? size - 1 : size;
+    },
+    *[Symbol.iterator]() {
+      for (const index of bitsOf(classes)) {
+        for (const id of state.classes[index]?.members ?? []) if (id !== except) yield id;
+      }
+      for (const id of more) {
+        const entry = state.nodes.get(id);
+        if (entry && id !== except && !hasBit(classes, entry.cls.index)) yield id;
+      }
+    },
+  };
+};
+
+const NONE: ReadonlySet<NodeId> = new Set();
+
+/** The devices of the same user that see the node because of rules between a user's own devices. */
+export const ownPeers = (state: Membership, { node, cls }: NodeEntry): ReadonlySet<NodeId> => {
+  if (state.selfRules.length === 0 || cls.tagged || node.user === null) return NONE;
+  const own = new Set<NodeId>();
+  for (const other of state.classesOf.get(node.user) ?? []) {
+    if (!cls.selfSource && !other.selfSource) continue;
+    for (const id of other.byOwner.get(node.user) ?? []) if (id !== node.id) own.add(id);
+  }
+  return own;
+};
+
+export const visiblePeers = (state: Membership, entry: NodeEntry): NodeSet =>
+  nodeSetOf(state, entry.cls.visible ?? createBitset(), ownPeers(state, entry), entry.node.id);
+
+export const sees = (a: NodeEntry, b: NodeEntry): boolean => {
+  if (a === b) return false;
+  if (a.cls.visible && hasBit(a.cls.visible, b.cls.index)) return true;
+  const sameUser = !a.cls.tagged && !b.cls.tagged && a.node.user !== null && a.node.user === b.node.user;
+  return sameUser && (a.cls.selfSource || b.cls.selfSource);
+};
+
+const EXIT_NODE: CapMap = Object.freeze({ 'suggest-exit-node': null });
+const NO_CAPS: CapMap = Object.freeze({});
+
+const addressesSeen = (node: PolicyNode, v6Only: boolean): readonly Address[] =>
+  v6Only ? node.addresses.filter((address) => familyOf(address) === 6) : node.addresses;
+
+/** How the peer looks to the viewer, which is supposed to see it. */
+export const peerView = (state: Membership, viewer: NodeEntry, peer: NodeEntry): PeerView => {
+  const v6Only = hasNoIpv4(state, viewer.cls) || hasNoIpv4(state, peer.cls);
+  const { routes, exitRoutes } = peer.cls;
+  const seenRoutes =
+    routes.length === 0 ? NO_ROUTES : routes.filter((route) => routerFor(state, viewer.cls, route) === peer.node.id);
+  const exits = exitRoutes.length > 0 && mayExitThrough(state, viewer.cls, peer.cls);
+  const key = `${v6Only ? 6 : ''}${exits ? 'exit' : ''} ${seenRoutes.join(' ')}`;
+  let view = peer.views.get(key);
+  if (!view) {
+    const addresses = addressesSeen(peer.node, v6Only);
+    view = Object.freeze({
+      node: peer.node,
+      addresses,
+      allowedIPs: [...addresses.map(hostPrefix), ...seenRoutes, ...(exits ? exitRoutes : [])],
+      primaryRoutes: seenRoutes,
+      capMap: exitRoutes.length > 0 ? EXIT_NODE : NO_CAPS,
+    });
+    peer.views.set(key, view);
+  }
+  return view;
+};
+
+const NO_ROUTES: readonly Prefix[] = [];
+
+export const selfView = (state: Membership, { node, cls }: NodeEntry): SelfView => {
+  const addresses = addressesSeen(node, hasNoIpv4(state, cls));
+  return {
+    addresses,
+    allowedIPs: [...addresses.map(hostPrefix), ...cls.routes, ...cls.exitRoutes],
+    primaryRoutes: cls.routes.filter((route) => state.routes.routersOf(route)[0]?.id === node.id),
+  };
+};
