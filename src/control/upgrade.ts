@@ -87,8 +87,8 @@ export const createUpgrade = (
     options: ConstructorParameters<typeof Channel>[3],
   ) => {
     const channel = new Channel(socket, crypto, { send: peerOf.serverKey, receive: peerOf.clientKey }, options);
-    // The private half of the challenge is forgotten at once: no client answers it.
-    const challenge = formatChallengeKey(makeKeyPair(crypto, random(KEY_BYTES)).publicKey);
+    // No client answers the challenge, so nobody needs its private half; and any 32 bytes are somebody's public key.
+    const challenge = formatChallengeKey(random(KEY_BYTES));
     channel.cork();
     channel.write(encodeEarlyPayload(challenge));
     meter.count('handshakes_total', 1, { outcome: 'accepted' });
