@@ -100,3 +100,14 @@ export interface LoginAnswer {
   readonly expires: string;
   readonly state: string;
 }
+
+/** A shell that waits for a confirmation. */
+export interface SshCheckAnswer {
+  readonly code: string;
+  readonly from: string;
+  readonly user: string | null;
+  readonly to: string;
+  readonly as: string;
+  readonly created: string;
+  readonly expires: string;
+}

@@ -8,7 +8,8 @@ import type { Outcome } from '../base/outcome.ts';
 import type { Control } from '../control/ports.ts';
 import type { AdminOperation } from '../http/admin.ts';
 import type { LoginAnswer } from '../http/answers.ts';
-import type { PendingLogin } from '../http/login.ts';
+import { waitedSince } from '../http/decision.ts';
+import type { Question } from '../http/decision.ts';
 import { parseLoginId } from '../registry/record.ts';
 import type { LoginRecord } from '../registry/record.ts';
 import { describeNode } from './node-operations.ts';
@@ -18,31 +19,49 @@ const CODE_LENGTH = 8;
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
+const machineOf = ({ hostinfo }: LoginRecord): { hostname: string; os: string; version: string } => ({
+  hostname: text(hostinfo['Hostname']),
+  os: text(hostinfo['OS']),
+  version: text(hostinfo['IPNVersion']),
+});
+
 export const codeOf = ({ id }: LoginRecord): string =>
   `${id.slice(0, CODE_LENGTH / 2)}-${id.slice(CODE_LENGTH / 2, CODE_LENGTH)}`;
 
-const describe = (login: LoginRecord): PendingLogin => ({
-  code: codeOf(login),
-  hostname: text(login.hostinfo['Hostname']),
-  os: text(login.hostinfo['OS']),
-  version: text(login.hostinfo['IPNVersion']),
-  remote: login.remote,
-  createdMs: login.createdMs,
-  expiresMs: login.expiresMs,
-  state: login.state,
-});
-
-/** For the page: by the whole name, while it can still be decided or was just decided. */
-export const findPendingLogin = (parts: Parts, id: string): PendingLogin | undefined => {
+/** For the page: by the whole name, while it can be decided or was just decided. */
+export const loginQuestion = (parts: Parts, id: string): Question | undefined => {
   const parsed = parseLoginId(id);
   const login = parsed && parts.registry.view.logins.get(parsed);
-  return login && login.expiresMs > parts.now() ? describe(login) : undefined;
+  if (!login || login.expiresMs <= parts.now()) return undefined;
+  const { hostname, os, version } = machineOf(login);
+  const name = hostname || 'The machine';
+  return {
+    title: `A machine wants to join ${parts.snapshot().tailnet.name}`,
+    caution: 'Go on only if you started this yourself, on a machine that you know.',
+    facts: [
+      ['Machine', hostname || 'without a name'],
+      ['System', os || 'unknown'],
+      ['Client', version.split('-')[0] || 'unknown'],
+      ['Asks from', login.remote],
+      ['Since', waitedSince(login.createdMs, parts.now())],
+    ],
+    command: `tailplane auth approve ${codeOf(login)}`,
+    yes: 'Let it in',
+    no: 'Turn it away',
+    state: login.state,
+    approved: `${name} is part of the network now.`,
+    denied: `${name} was turned away. Nothing was changed.`,
+  };
 };
 
-const answerOf = (login: LoginRecord): LoginAnswer => {
-  const { createdMs, expiresMs, ...rest } = describe(login);
-  return { ...rest, created: new Date(createdMs).toISOString(), expires: new Date(expiresMs).toISOString() };
-};
+const answerOf = (login: LoginRecord): LoginAnswer => ({
+  code: codeOf(login),
+  ...machineOf(login),
+  remote: login.remote,
+  created: new Date(login.createdMs).toISOString(),
+  expires: new Date(login.expiresMs).toISOString(),
+  state: login.state,
+});
 
 export const loginOperations = (parts: Parts, control: Control): readonly AdminOperation[] => {
   const waiting = (): LoginRecord[] =>

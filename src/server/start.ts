@@ -12,7 +12,7 @@ import { startStunServer } from '../derp/stun-server.ts';
 import { createAdminApp } from '../http/admin.ts';
 import { createMetrics } from '../http/metrics.ts';
 import type { Metrics } from '../http/metrics.ts';
-import { mountLoginPage } from '../http/login.ts';
+import { mountDecisionPage } from '../http/decision.ts';
 import { createPublicApp } from '../http/public.ts';
 import { nativeCrypto } from '../keys/native.ts';
 import type { NodeKey } from '../keys/text.ts';
@@ -32,12 +32,13 @@ import { keyPairOf } from './keyring.ts';
 import { listenFailure } from './listen.ts';
 import { createLog } from './log.ts';
 import type { Logger } from './log.ts';
-import { findPendingLogin, loginOperations } from './login-operations.ts';
+import { loginOperations, loginQuestion } from './login-operations.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
+import { sshOperations, sshQuestion } from './ssh-operations.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate } from './tls.ts';
 
@@ -289,12 +290,10 @@ const assemble = async (
     metrics,
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
-    mount: (router) =>
-      mountLoginPage(router, {
-        tailnet: () => follower.snapshot().tailnet.name,
-        find: (id) => findPendingLogin(parts, id),
-        now,
-      }),
+    mount: (router) => {
+      mountDecisionPage(router, { path: '/register', find: (id) => loginQuestion(parts, id) });
+      mountDecisionPage(router, { path: '/ssh/check', find: (id) => sshQuestion(parts, control, id) });
+    },
   });
   front.open(
     {
@@ -323,6 +322,7 @@ const assemble = async (
           ...nodeOperations(parts),
           ...keyOperations(parts),
           ...loginOperations(parts, control),
+          ...sshOperations(parts, control),
           ...debugOperations(parts, control),
           statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
         ],

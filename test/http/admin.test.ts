@@ -20,7 +20,7 @@ const serve = async (t: TestContext, operations: AdminOperation[], downloads: Ad
     metrics,
     onFault: (fault, at) => faults.push(`${at}: ${(fault as Error).message}`),
   });
-  const server = http.createServer(app.callback());
+  const server = http.createServer((request, response) => void app.callback()(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
