@@ -5,15 +5,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Prefix } from '../../src/base/address.ts';
-import type { Login, NodeId, Tag } from '../../src/base/ids.ts';
+import type { Login, NodeId, Revision, Tag } from '../../src/base/ids.ts';
+import { RULES } from '../../src/netmap/rules.ts';
+import type { Rules } from '../../src/netmap/rules.ts';
 import { createTailnet } from '../../src/netmap/tailnet.ts';
 import type { MapStream, Tailnet } from '../../src/netmap/tailnet.ts';
 import type { RegistryChange } from '../../src/registry/change.ts';
 import type { NodeField, NodeRecord } from '../../src/registry/record.ts';
+import { compileSnapshot } from '../../src/snapshot/compile.ts';
+import type { Snapshot } from '../../src/snapshot/snapshot.ts';
+import { userIdOf } from '../../src/snapshot/user.ts';
 import { Client, decodeMessage } from './client.ts';
 import type { Fields } from './client.ts';
-import { LOGINS, TOY_RULES, toyDisco, toyKey, toyRecord, toySnapshot } from './toy.ts';
-import type { ToySnapshot } from './toy.ts';
+import { LOGINS, TOY_RULES, toyDisco, toyKey, toyRecord, toySnapshot, toyUserId } from './toy.ts';
+import type { ToyPolicy } from './toy.ts';
 
 const TAGS = ['tag:a', 'tag:b'] as readonly string[] as readonly Tag[];
 const GROUPS = [...TAGS, 'user1000', 'user1001', 'user1002'];
@@ -22,27 +27,110 @@ const ROUTES = ['10.0.0.0/8', '192.168.1.0/24', '0.0.0.0/0'] as readonly string[
 const pick = <T>(list: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...list);
 const small = fc.nat(9);
 
-const toyPolicy: fc.Arbitrary<Pick<ToySnapshot, 'reach' | 'ipv6Only' | 'caps'>> = fc.record({
-  reach: fc
-    .uniqueArray(
-      fc.oneof(
-        fc.tuple(pick(GROUPS), pick(GROUPS)).map(([a, b]) => `${a}>${b}`),
-        fc.tuple(pick(GROUPS), pick(GROUPS)).map(([a, b]) => `ssh:${a}>${b}`),
-      ),
-      { maxLength: 14 },
-    ) // prettier-ignore
-    .map((pairs) => new Set(pairs)),
-  ipv6Only: fc.uniqueArray(pick(GROUPS), { maxLength: 1 }).map((groups) => new Set(groups)),
-  caps: fc.dictionary(pick(GROUPS), pick(['funnel', 'randomize-client-port']), { maxKeys: 2 }),
-});
+/** What a snapshot is made from, whatever the policy is written in. */
+interface Declared<Policy> {
+  readonly policy: Policy;
+  readonly baseDomain: string;
+  readonly displayName: string;
+  readonly nameserver: string;
+  readonly relay: number;
+  readonly https: boolean;
+}
 
-type Event =
+/** A language of policies: values to draw, snapshots from them, and the number of a person. */
+interface Language<Policy> {
+  readonly policies: fc.Arbitrary<Policy>;
+  readonly snapshot: (declared: Declared<Policy>, serial: number) => Snapshot;
+  readonly rules: Rules;
+  readonly userId: (login: Login) => number;
+}
+
+const TOY: Language<ToyPolicy> = {
+  policies: fc.record({
+    reach: fc
+      .uniqueArray(
+        fc.tuple(pick(['', 'ssh:']), pick(GROUPS), pick(GROUPS)).map(([kind, a, b]) => `${kind}${a}>${b}`),
+        { maxLength: 14 },
+      )
+      .map((pairs) => new Set(pairs)),
+    ipv6Only: fc.uniqueArray(pick(GROUPS), { maxLength: 1 }).map((groups) => new Set(groups)),
+    caps: fc.dictionary(pick(GROUPS), pick(['funnel', 'randomize-client-port']), { maxKeys: 2 }),
+  }),
+  snapshot: toySnapshot,
+  rules: TOY_RULES,
+  userId: toyUserId,
+};
+
+const SOURCES = ['alice@example.com', 'bob@example.com', 'group:team', 'autogroup:member', 'tag:a', 'tag:b', '*'];
+const DESTINATIONS = [...SOURCES, 'autogroup:self', 'autogroup:internet', '10.0.0.0/8', '192.168.1.7', '100.64.0.2'];
+const PORTS = ['*', 'tcp:22', 'udp:53'];
+
+/** The policy language itself, compiled and applied by the room that does it for the server. */
+const HUJSON: Language<object> = {
+  policies: fc
+    .record({
+      grants: fc.array(
+        fc
+          .record({
+            src: fc.uniqueArray(pick(SOURCES), { minLength: 1, maxLength: 2 }),
+            dst: fc.uniqueArray(pick(DESTINATIONS), { minLength: 1, maxLength: 2 }),
+            ip: fc.uniqueArray(pick(PORTS), { minLength: 1, maxLength: 2 }),
+          })
+          // One's own devices are a destination for people only.
+          .map((grant) =>
+            grant.dst.includes('autogroup:self')
+              ? { ...grant, src: ['autogroup:member'], dst: ['autogroup:self'] }
+              : grant,
+          ),
+        { maxLength: 5 },
+      ),
+      nodeAttrs: fc.array(
+        fc.record({
+          target: pick(['alice@example.com', 'tag:a', 'group:team']).map((target) => [target]),
+          attr: pick(['funnel', 'disable-ipv4', 'randomize-client-port']).map((attr) => [attr]),
+        }),
+        { maxLength: 2 },
+      ),
+      ssh: fc.array(
+        fc.record({
+          action: fc.constant('accept'),
+          src: pick(['alice@example.com', 'group:team', 'tag:a']).map((src) => [src]),
+          dst: pick(['tag:a', 'tag:b']).map((dst) => [dst]),
+          users: fc.constant(['root']),
+        }),
+        { maxLength: 2 },
+      ),
+    })
+    .map((policy) => ({
+      ...policy,
+      groups: { 'group:team': ['bob@example.com', 'carol@example.com'] },
+      tagOwners: { 'tag:a': ['alice@example.com'], 'tag:b': ['alice@example.com'] },
+    })),
+  snapshot: ({ policy, baseDomain, displayName, nameserver, relay, https }, serial) => {
+    const files = {
+      'tailnet.json5': { name: 'example.com', baseDomain, features: { https } },
+      'users.json5': { users: LOGINS.map((login, i) => ({ login, ...(i === 0 && { name: displayName, role: 'owner' }) })) },
+      'policy.json5': policy,
+      'dns.json5': { nameservers: [nameserver] },
+      'derp.json5': { regions: [{ id: relay, code: 'r', name: 'Relay', nodes: [{ name: 'r1', hostName: 'relay.example.com' }] }] }, // prettier-ignore
+    };
+    const { snapshot, diagnostics } = compileSnapshot({
+      revision: `dir-${String(serial).padStart(16, '0')}` as Revision,
+      files: new Map(Object.entries(files).map(([name, value]) => [name, Buffer.from(JSON.stringify(value))])),
+    });
+    assert.ok(snapshot, diagnostics.map(({ code, message }) => `${code}: ${message}`).join('\n'));
+    return snapshot;
+  },
+  rules: RULES,
+  userId: userIdOf,
+};
+
+type Event<Policy> =
   | { readonly kind: 'add'; readonly tag: number; readonly authorized: boolean }
   | { readonly kind: 'remove'; readonly node: number }
   | { readonly kind: 'change'; readonly node: number; readonly change: Partial<NodeRecord> }
   | { readonly kind: 'online'; readonly node: number; readonly online: boolean }
-  | { readonly kind: 'policy'; readonly policy: Pick<ToySnapshot, 'reach' | 'ipv6Only' | 'caps'> }
-  | { readonly kind: 'settings'; readonly settings: Partial<ToySnapshot> }
+  | { readonly kind: 'declare'; readonly change: Partial<Declared<Policy>> }
   | { readonly kind: 'read'; readonly node: number }
   | { readonly kind: 'reopen'; readonly node: number };
 
@@ -67,28 +155,26 @@ const change: fc.Arbitrary<Partial<NodeRecord>> = fc.oneof(
   fc.subarray([...ROUTES]).map((approvedRoutes) => ({ approvedRoutes })),
 );
 
-const event: fc.Arbitrary<Event> = fc.oneof(
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('add' as const), tag: fc.nat(3), authorized: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const), node }) },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('change' as const), node, change }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('online' as const), node, online: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('policy' as const), policy: toyPolicy }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      kind: fc.constant('settings' as const),
-      settings: fc.oneof(
-        pick(['tail.example.com', 'other.example.com']).map((baseDomain) => ({ baseDomain })),
-        small.map((n) => ({ names: { [LOGINS[0] as string]: `Alice ${n}` } })),
-        pick(['1.1.1.1', '9.9.9.9']).map((nameserver) => ({ nameserver })),
-        fc.integer({ min: 900, max: 902 }).map((relay) => ({ relay })),
-        fc.boolean().map((https) => ({ https })),
-      ),
-    }),
-  },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant('read' as const), node }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const), node }) },
-);
+const eventIn = <Policy>({ policies }: Language<Policy>): fc.Arbitrary<Event<Policy>> => {
+  const declaration: fc.Arbitrary<Partial<Declared<Policy>>> = fc.oneof(
+    { weight: 5, arbitrary: policies.map((policy) => ({ policy })) },
+    pick(['tail.example.com', 'other.example.com']).map((baseDomain) => ({ baseDomain })),
+    small.map((n) => ({ displayName: `Alice ${n}` })),
+    pick(['1.1.1.1', '9.9.9.9']).map((nameserver) => ({ nameserver })),
+    fc.integer({ min: 900, max: 902 }).map((relay) => ({ relay })),
+    fc.boolean().map((https) => ({ https })),
+  );
+  const kind = <K extends string>(name: K): fc.Arbitrary<K> => fc.constant(name);
+  return fc.oneof(
+    { weight: 2, arbitrary: fc.record({ kind: kind('add'), tag: fc.nat(3), authorized: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind('remove'), node }) },
+    { weight: 8, arbitrary: fc.record({ kind: kind('change'), node, change }) },
+    { weight: 3, arbitrary: fc.record({ kind: kind('online'), node, online: fc.boolean() }) },
+    { weight: 2, arbitrary: fc.record({ kind: kind('declare'), change: declaration }) },
+    { weight: 8, arbitrary: fc.record({ kind: kind('read'), node }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind('reopen'), node }) },
+  );
+};
 
 interface Watcher {
   stream: MapStream;
@@ -96,23 +182,38 @@ interface Watcher {
   woken: boolean;
 }
 
-class Scene {
-  toy: ToySnapshot;
+class Scene<Policy> {
+  declared: Declared<Policy>;
   readonly records = new Map<NodeId, NodeRecord>();
   readonly online = new Set<NodeId>();
   readonly watchers = new Map<NodeId, Watcher>();
   readonly tailnet: Tailnet;
+  readonly #language: Language<Policy>;
   #nextId = 1;
+  #serial = 0;
 
-  constructor(policy: Pick<ToySnapshot, 'reach' | 'ipv6Only' | 'caps'>, count: number) {
-    this.toy = { ...policy, serial: 0, baseDomain: 'tail.example.com', names: {}, nameserver: '1.1.1.1', relay: 900, https: false }; // prettier-ignore
+  constructor(language: Language<Policy>, policy: Policy, count: number) {
+    this.#language = language;
+    this.declared = {
+      policy,
+      baseDomain: 'tail.example.com',
+      displayName: 'Alice',
+      nameserver: '1.1.1.1',
+      relay: 900,
+      https: false,
+    };
     for (let i = 0; i < count; i++) this.#make(i, true);
     this.tailnet = this.#fresh();
     for (const id of this.records.keys()) this.open(id);
   }
 
+  #snapshot(): Snapshot {
+    return this.#language.snapshot(this.declared, this.#serial++);
+  }
+
   #fresh(): Tailnet {
-    return createTailnet(toySnapshot(this.toy), this.records.values(), { nowMs: () => 1_760_000_000_000, embeddedRegion: null }, TOY_RULES); // prettier-ignore
+    const options = { nowMs: () => 1_760_000_000_000, embeddedRegion: null };
+    return createTailnet(this.#snapshot(), this.records.values(), options, this.#language.rules);
   }
 
   #make(tag: number, authorized: boolean): NodeRecord {
@@ -173,24 +274,27 @@ class Scene {
       assert.ok(population.node(id) !== undefined && population.sees(id, patch['NodeID'] as NodeId));
       assert.ok(client.peers.has(patch['NodeID'] as number), 'a patch is for a peer that the client has');
     }
-    const peerOwners = (peer: NodeId): unknown => (this.records.get(peer)?.login === null ? 2 ** 52 : 1000 + LOGINS.indexOf(this.records.get(peer)?.login as Login)); // prettier-ignore
-    if (population.node(id) !== undefined) for (const peer of population.visiblePeers(id)) owners.add(peerOwners(peer));
+    const ownerOf = (peer: NodeId): number => {
+      const login = this.records.get(peer)?.login ?? null;
+      return login === null ? 2 ** 52 : this.#language.userId(login);
+    };
+    if (population.node(id) !== undefined) for (const peer of population.visiblePeers(id)) owners.add(ownerOf(peer));
     for (const profile of (message['UserProfiles'] as Fields[]) ?? []) assert.ok(owners.has(profile['ID']));
     for (const field of ['Peers', 'PeersChanged', 'PeersRemoved', 'PeersChangedPatch', 'UserProfiles']) {
       assert.notDeepEqual(message[field], [], `${field} is never empty`);
     }
   }
 
-  step(event: Event): void {
+  step(event: Event<Policy>): void {
     if (event.kind === 'add') {
       const record = this.#make(event.tag, event.authorized);
       this.tailnet.apply([{ kind: 'node-added', node: record }]);
       this.open(record.id);
       return;
     }
-    if (event.kind === 'policy' || event.kind === 'settings') {
-      this.toy = { ...this.toy, ...(event.kind === 'policy' ? event.policy : event.settings) };
-      this.tailnet.setSnapshot(toySnapshot(this.toy));
+    if (event.kind === 'declare') {
+      this.declared = { ...this.declared, ...event.change };
+      this.tailnet.setSnapshot(this.#snapshot());
       return;
     }
     const id = this.idAt(event.node);
@@ -231,18 +335,26 @@ class Scene {
   }
 }
 
-test('folding deltas gives the map from scratch, and shows nothing that the policy hides', () => {
+const holds = <Policy>(language: Language<Policy>, numRuns: number): void => {
   fc.assert(
     fc.property(
-      toyPolicy,
+      language.policies,
       fc.integer({ min: 1, max: 8 }),
-      fc.array(event, { maxLength: 60 }),
+      fc.array(eventIn(language), { maxLength: 60 }),
       (policy, count, events) => {
-        const scene = new Scene(policy, count);
-        for (const it of events) scene.step(it);
+        const scene = new Scene(language, policy, count);
+        for (const event of events) scene.step(event);
         scene.check();
       },
     ),
-    { numRuns: 150 },
+    { numRuns },
   );
+};
+
+test('folding deltas gives the map from scratch, and shows nothing that the policy hides', () => {
+  holds(TOY, Number(process.env.RUNS ?? 150));
+});
+
+test('the same under the policy language', () => {
+  holds(HUJSON, Number(process.env.RUNS ?? 100));
 });

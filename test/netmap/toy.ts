@@ -24,24 +24,29 @@ export interface ToyPolicy {
   readonly caps: Readonly<Record<string, string>>;
 }
 
-export interface ToySnapshot extends ToyPolicy {
-  readonly serial: number;
+/** What a snapshot is made from. */
+export interface ToyDeclared {
+  readonly policy: ToyPolicy;
   readonly baseDomain: string;
-  readonly names: Readonly<Record<string, string>>;
+  /** Of the first person. */
+  readonly displayName: string;
   readonly nameserver: string;
   readonly relay: number;
   readonly https: boolean;
 }
 
-export const LOGINS = ['alice@example.com', 'bob@example.com', 'carol@example.com'] as readonly string[] as readonly Login[]; // prettier-ignore
-const userId = (login: Login): UserId => (1000 + LOGINS.indexOf(login)) as UserId;
+type ToySnapshot = Snapshot & { readonly toy: ToyPolicy };
 
-export const toySnapshot = (toy: ToySnapshot): Snapshot & { readonly toy: ToySnapshot } => {
+export const LOGINS = ['alice@example.com', 'bob@example.com', 'carol@example.com'] as readonly string[] as readonly Login[]; // prettier-ignore
+export const toyUserId = (login: Login): UserId => (1000 + LOGINS.indexOf(login)) as UserId;
+
+export const toySnapshot = (declared: ToyDeclared): Snapshot => {
+  const { policy: toy } = declared;
   const at = { file: '', line: 1 } as never;
   const users = LOGINS.map((login) => ({
     login,
-    id: userId(login),
-    displayName: toy.names[login] ?? login,
+    id: toyUserId(login),
+    displayName: login === LOGINS[0] ? declared.displayName : login,
     role: login.startsWith('alice') ? ('owner' as const) : ('member' as const),
     disabled: false,
     at,
@@ -49,13 +54,13 @@ export const toySnapshot = (toy: ToySnapshot): Snapshot & { readonly toy: ToySna
   return {
     toy,
     revision: `dir-${'0'.repeat(16)}` as Revision,
-    digest: JSON.stringify({ ...toy, reach: [...toy.reach], ipv6Only: [...toy.ipv6Only] }),
+    digest: JSON.stringify([declared, [...toy.reach], [...toy.ipv6Only]]),
     tailnet: {
       name: 'example.com',
       displayName: 'Example',
-      baseDomain: toy.baseDomain,
+      baseDomain: declared.baseDomain,
       nodes: { autoUpdate: false },
-      features: { taildrop: true, ssh: true, https: toy.https, tailnetLock: false },
+      features: { taildrop: true, ssh: true, https: declared.https, tailnetLock: false },
     },
     users,
     userById: new Map(users.map((user) => [user.id, user])),
@@ -63,7 +68,7 @@ export const toySnapshot = (toy: ToySnapshot): Snapshot & { readonly toy: ToySna
     dns: {
       magicDns: true,
       overrideLocalDns: true,
-      nameservers: [{ address: toy.nameserver, useWithExitNode: false, at }],
+      nameservers: [{ address: declared.nameserver, useWithExitNode: false, at }],
       splitDns: [],
       searchDomains: [],
       extraRecords: [],
@@ -72,7 +77,7 @@ export const toySnapshot = (toy: ToySnapshot): Snapshot & { readonly toy: ToySna
       embedded: true,
       regions: [
         {
-          id: toy.relay,
+          id: declared.relay,
           code: 'r',
           name: 'Relay',
           nodes: [{ name: 'r1', hostName: 'relay.example.com', derpPort: 443, stunPort: 3478, stunOnly: false, canPort80: false, at }], // prettier-ignore
@@ -80,7 +85,7 @@ export const toySnapshot = (toy: ToySnapshot): Snapshot & { readonly toy: ToySna
         },
       ],
     },
-  } as unknown as Snapshot & { readonly toy: ToySnapshot };
+  } as unknown as ToySnapshot;
 };
 
 const groupOf = (node: { tags: readonly string[]; user: UserId | null }): string =>
@@ -263,7 +268,7 @@ class Toy implements Population {
 const resolve = (snapshot: Snapshot, record: NodeRecord, online: boolean): ResolvedNode => {
   const hostinfo = decodeHostinfo(record.hostinfo) ?? {};
   const fqdn = `${record.name}.${snapshot.tailnet.baseDomain}`;
-  const ownerId = record.login === null ? null : userId(record.login);
+  const ownerId = record.login === null ? null : toyUserId(record.login);
   const routableIPs = hostinfo.RoutableIPs ?? [];
   const approvedRoutes = routableIPs.filter((route) => record.approvedRoutes.includes(route));
   return {
@@ -294,7 +299,7 @@ const resolve = (snapshot: Snapshot, record: NodeRecord, online: boolean): Resol
 
 export const TOY_RULES: Rules = {
   resolve,
-  populate: (snapshot, nodes) => new Toy((snapshot as Snapshot & { toy: ToySnapshot }).toy, nodes),
+  populate: (snapshot, nodes) => new Toy((snapshot as ToySnapshot).toy, nodes),
 };
 
 const hex = (n: number): string => n.toString(16).padStart(64, '0');
