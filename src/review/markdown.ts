@@ -9,18 +9,29 @@ const MARK: Readonly<Record<Severity, string>> = { error: '🔴 error', warning:
 /** GitHub takes 65,536 characters in a comment; the rest of it needs room too. */
 const LIMIT = 40;
 
-const entities = (text: string): string =>
-  printable(text).replaceAll(/[^\p{L}\p{N} ]/gu, (c) => (c === '.' || c === ',' ? c : `&#${c.codePointAt(0)};`));
-
 /**
- * Plain text. Markup characters become entities; `@` and `#` are parted from what follows, because mentions and references
- * are looked for after entities are resolved.
+ * Plain text. Markup characters become entities. What would become a link, a mention or a reference is parted by an empty
+ * comment as well, because GitHub looks for those after entities are resolved.
  */
 export const markdownText = (text: string): string =>
-  entities(text).replaceAll(/&#(?:64|35);/g, (entity) => `${entity}<!-- -->`);
+  printable(text)
+    .replaceAll(/[^\p{L}\p{N} .,]/gu, (c) => `&#${c.codePointAt(0)};`)
+    .replaceAll(/&#(?:64|35|58);(?=\S)/g, (entity) => `${entity}<!-- -->`)
+    .replaceAll(/www\./gi, (www) => `${www.slice(0, 3)}<!-- -->.`);
 
-/** Code in a line; mentions and references are not looked for in it. */
-export const markdownCode = (text: string): string => `<code>${entities(text)}</code>`;
+/** A fence that no run of backticks in the text can close. */
+const fenceFor = (text: string, atLeast: number): string => {
+  const longest = Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  return '`'.repeat(Math.max(longest + 1, atLeast));
+};
+
+/** Code in a line. Nothing inside of a code span is markup, and nothing is looked for in it. */
+export const markdownCode = (text: string): string => {
+  const line = printable(text) || ' ';
+  const fence = fenceFor(line, 1);
+  const pad = /^`|`$/.test(line) ? ' ' : '';
+  return `${fence}${pad}${line}${pad}${fence}`;
+};
 
 /** Our sentences put code between backticks; the parts are escaped each in its own way. */
 export const markdownSentence = (text: string): string =>
@@ -30,10 +41,9 @@ export const markdownSentence = (text: string): string =>
     .join('');
 
 /** A block that nothing inside can end. */
-export const markdownBlock = (text: string, language = ''): string => {
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
-  const fence = '`'.repeat(longest + 1);
-  return `${fence}${language}\n${text}\n${fence}`;
+export const markdownBlock = (text: string): string => {
+  const fence = fenceFor(text, 3);
+  return `${fence}\n${text}\n${fence}`;
 };
 
 const renderFinding = ({ severity, code, message, span, help }: Diagnostic, sources: Report['sources']): string => {

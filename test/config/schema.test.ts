@@ -12,7 +12,7 @@ import { plainOf, type LocatedNode } from '../../src/config/located.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const folder = path.join(root, 'schemas');
-const names = fs.readdirSync(folder).filter((name) => name.endsWith('.schema.json'));
+const names = new Set(fs.readdirSync(folder));
 /** Others publish schemas of their answers here; these are the files of a tailnet folder and the report of lint. */
 const OURS = ['tailnet', 'users', 'policy', 'routes', 'dns', 'keys', 'nodes', 'derp', 'lint-report'];
 
@@ -39,7 +39,7 @@ for (const name of OURS) {
   const schema = JSON.parse(fs.readFileSync(path.join(folder, file), 'utf8')) as Schema;
 
   test(`${file} explains every field, with examples that it takes itself`, () => {
-    assert.ok(names.includes(file));
+    assert.ok(names.has(file));
     assert.equal(schema.$id, `https://unpkg.com/tailplane/schemas/${file}`);
     const visit = (part: Schema, where: string): void => {
       if (part.$ref !== undefined) return;
