@@ -37,11 +37,14 @@ export const factOf = (change: RegistryChange): Fact => {
   }
 };
 
+/** What a node has that a journal of an earlier version doesn't name. */
+const LATER_FIELDS = { keySignature: null, attributes: {} } as const satisfies Partial<NodeRecord>;
+
 /** The change that a fact makes to these tables; undefined where it makes none. Throws where the fact can't be true of them. */
 export const changeOf = (tables: Tables, fact: Fact): RegistryChange | undefined => {
   if ('add' in fact) {
     if (tables.nodes.has(fact.add.id)) throw new Error(`adds node ${fact.add.id}, which exists already`);
-    return { kind: 'node-added', node: fact.add };
+    return { kind: 'node-added', node: { ...LATER_FIELDS, ...fact.add } };
   }
   if ('node' in fact) {
     const before = tables.nodes.get(fact.node);
