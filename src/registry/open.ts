@@ -127,7 +127,7 @@ interface Opened {
 
 const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opened> => {
   const { folder, now, warn } = settings;
-  const store = settings.disk ? storeOn(disk, folder, now) : threadStore(folder);
+  const store = settings.disk ? storeOn(disk, folder, now) : threadStore(folder, now);
   const state = emptyState();
   const dirty = cleanSlate();
   for (const name of await disk.list(folder)) if (name.endsWith('.db.tmp')) await disk.remove(`${folder}/${name}`);

@@ -8,8 +8,8 @@ import { RegistryFault } from './fault.ts';
 import { storeOn, type FromThread, type ThreadData, type ToThread } from './store.ts';
 
 const port = parentPort as MessagePort;
-const { folder } = workerData as ThreadData;
-const store = storeOn(realDisk, folder, Date.now);
+const { folder, nowMs } = workerData as ThreadData;
+const store = storeOn(realDisk, folder, () => nowMs);
 
 const say = (message: FromThread): void => port.postMessage(message);
 

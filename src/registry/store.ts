@@ -84,6 +84,7 @@ export type FromThread =
 
 export interface ThreadData {
   readonly folder: string;
+  readonly nowMs: number;
 }
 
 const faultOf = (message: FromThread & { readonly kind: 'fault' }): Error =>
@@ -93,11 +94,10 @@ const faultOf = (message: FromThread & { readonly kind: 'fault' }): Error =>
 
 /** Runs one job in a thread of its own and waits until the thread is gone, and its memory with it. */
 const runThread = async (
-  folder: string,
+  data: ThreadData,
   job: ToThread,
   answer: (message: FromThread) => ToThread | undefined,
 ): Promise<Head | undefined> => {
-  const data: ThreadData = { folder };
   // Beside this file and of its kind: source or built.
   const entry = new URL(import.meta.url.replace(/store(\.[a-z]+)$/, 'store-thread$1'));
   const thread = new Worker(entry, { workerData: data, name: 'registry' });
@@ -120,16 +120,16 @@ const runThread = async (
   }
 };
 
-export const threadStore = (folder: string): Store => ({
+export const threadStore = (folder: string, now: () => number): Store => ({
   read: (take) =>
-    runThread(folder, { kind: 'read' }, (message) => {
+    runThread({ folder, nowMs: now() }, { kind: 'read' }, (message) => {
       if (message.kind === 'rows') take(JSON.parse(message.json) as Rows);
       return undefined;
     }),
   write: async ({ head, dropped, chunks }) => {
     if (!(Symbol.iterator in chunks)) throw new TypeError('a thread is told rows that are at hand');
     const rest = chunks[Symbol.iterator]();
-    await runThread(folder, { kind: 'write', head, dropped }, () => {
+    await runThread({ folder, nowMs: now() }, { kind: 'write', head, dropped }, () => {
       const { done, value } = rest.next();
       return done ? { kind: 'end' } : { kind: 'rows', json: JSON.stringify(value) };
     });
