@@ -1,8 +1,13 @@
 // `tailplane derp`: a relay alone, for a region of its own. A control server says who may use it.
 
+import fs from 'node:fs';
+
 import type { Command } from 'commander';
 
+import { parseHex } from '../base/bytes.ts';
+import { Secret } from '../base/secret.ts';
 import { verifyAt } from '../derp/verify.ts';
+import { KEY_BYTES } from '../keys/crypto.ts';
 import { StartFailure } from '../server/failure.ts';
 import { startRelayAlone } from '../server/relay-alone.ts';
 import { formatHostPort, parseHostPort, type HostPort } from '../server/settings.ts';
@@ -18,6 +23,7 @@ interface Flags {
   readonly verifyUrl?: string;
   readonly admit?: string;
   readonly insecureHttp?: boolean;
+  readonly meshKeyFile?: string;
 }
 
 const DEFAULT_STUN_PORT = 3478;
@@ -50,6 +56,12 @@ const admissionOf = (flags: Flags, listen: HostPort): ReturnType<typeof verifyAt
   return verifyAt(flags.verifyUrl);
 };
 
+const meshKeyOf = (file: string): Secret<Uint8Array> => {
+  const key = parseHex(fs.readFileSync(file, 'utf8').trim());
+  if (key?.length === KEY_BYTES) return new Secret(key);
+  throw usage(`${file} does not hold a mesh key.`, 'It is 64 hex digits, for example of: openssl rand -hex 32');
+};
+
 export const registerDerp = (program: Command): void => {
   program
     .command('derp')
@@ -63,6 +75,7 @@ export const registerDerp = (program: Command): void => {
     .option('--tls-cert <file>', 'certificate chain, PEM (default: one of its own, to be pinned)')
     .option('--tls-key <file>', 'private key of the certificate, PEM')
     .option('--verify-url <url>', 'control server that says who may use the relay, POST /verify')
+    .option('--mesh-key-file <file>', 'key that the relays of one region share, 64 hex digits')
     .option('--admit <who>', '«any» lets everybody in; for tests on loopback')
     .option('--insecure-http', 'lets clients in without TLS; for tests on loopback')
     .addHelpText(
@@ -93,6 +106,7 @@ export const registerDerp = (program: Command): void => {
           ...(flags.tlsKey === undefined ? {} : { tlsKey: flags.tlsKey }),
         },
         admit,
+        ...(flags.meshKeyFile === undefined ? {} : { meshKey: meshKeyOf(flags.meshKeyFile) }),
         isPlainAllowed: flags.insecureHttp === true,
       }).catch((error: unknown) => {
         if (!(error instanceof StartFailure)) throw error;

@@ -2,6 +2,7 @@
 // by `read`, frames go out by `drain`; the link says what the socket can do. The reading of one client never waits for
 // another that is slow: what a client cannot take leaves its queue, the oldest first.
 
+import { equalBytes } from '../base/bytes.ts';
 import { BOX_NONCE_BYTES } from '../keys/box.ts';
 import type { Crypto, Random } from '../keys/crypto.ts';
 import { formatNodeKey, type NodeKey } from '../keys/text.ts';
@@ -235,7 +236,8 @@ export class Session implements Client {
         return NEXT;
       case FRAME.watchConns:
         if (!this.#isMesh) return STOP;
-        this.#shared.roster.watch(this);
+        // A relay that is told to connect to every relay of its region connects to itself, too.
+        if (!equalBytes(this.peer.key, this.#shared.publicKey)) this.#shared.roster.watch(this);
         return NEXT;
       case FRAME.closePeer:
         if (!this.#isMesh) return STOP;

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { TLSSocket } from 'node:tls';
 
+import type { Secret } from '../base/secret.ts';
 import { createRelay, type Relay, type RelayPorts } from '../derp/relay.ts';
 import { startStunServer } from '../derp/stun-server.ts';
 import { nativeCrypto } from '../keys/native.ts';
@@ -12,7 +13,7 @@ import { bindFront } from './front.ts';
 import { keyPairOf } from './keyring.ts';
 import { listenFailure } from './listen.ts';
 import { formatHostPort, type HostPort, type Settings } from './settings.ts';
-import { openCertificate } from './tls.ts';
+import { openCertificate, withRelayKey } from './tls.ts';
 
 export interface RelayAloneOptions {
   readonly listen: HostPort;
@@ -23,6 +24,7 @@ export interface RelayAloneOptions {
   readonly hostname: string;
   readonly certificate: Pick<Settings, 'tlsCert' | 'tlsKey'>;
   readonly admit: RelayPorts['admit'];
+  readonly meshKey?: Secret<Uint8Array>;
   /** Whether clients may speak to it without TLS. */
   readonly isPlainAllowed: boolean;
 }
@@ -46,9 +48,10 @@ export const startRelayAlone = async (options: RelayAloneOptions): Promise<Relay
     host: options.hostname,
     now: Date.now,
   });
+  const key = keyPairOf(nativeCrypto, dataFolder, 'relay');
   const relay = createRelay(
     { crypto: nativeCrypto, random: (sizeBytes) => randomBytes(sizeBytes), admit: options.admit },
-    { key: keyPairOf(nativeCrypto, dataFolder, 'relay') },
+    { key, ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }) },
   );
   const front = await bindFront(options.listen);
   const stun = options.stun
@@ -67,7 +70,7 @@ export const startRelayAlone = async (options: RelayAloneOptions): Promise<Relay
       upgrade: (request, socket, head) =>
         (options.isPlainAllowed || socket instanceof TLSSocket) && relay.handleUpgrade(request, socket, head),
     },
-    certificate,
+    withRelayKey(certificate, key.publicKey),
   );
   return {
     relay,

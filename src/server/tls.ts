@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 import { createHash, X509Certificate } from 'node:crypto';
 import { utf8 } from '../base/bytes.ts';
-import { makeSelfSignedCertificate } from './certificate.ts';
+import { makeMetaCertificate, makeSelfSignedCertificate } from './certificate.ts';
 import { StartFailure } from './failure.ts';
 import { writePrivateFile } from './keyring.ts';
 import type { Settings } from './settings.ts';
@@ -98,4 +98,16 @@ export const openCertificate = (inputs: Inputs): ServerCertificate => {
   const context = ownCertificate(inputs);
   const pinned = createHash('sha256').update(new X509Certificate(context.cert).raw).digest('hex');
   return { context: () => context, pinned, onChange: () => undefined, close: () => undefined };
+};
+
+/** The same with the relay's key behind it, which lets clients of the relay begin a round trip earlier. */
+export const withRelayKey = (certificate: ServerCertificate, relayKey: Uint8Array): ServerCertificate => {
+  const meta = makeMetaCertificate(relayKey, new Date());
+  return {
+    ...certificate,
+    context: () => {
+      const { cert, key } = certificate.context();
+      return { cert: `${cert.trimEnd()}\n${meta}`, key };
+    },
+  };
 };
