@@ -80,7 +80,7 @@ export const answer = (captured: CapturedCase): object => {
   const policy = compilePolicy(document, facts);
   const nodes = captured.nodes.map((node, index) => nodeOf(node, index, captured.users));
   const failed = runTests(policy, nodes, userOf);
-  if (failed.length > 0) return { accepted: false, message: failed[0]?.message };
+  if (failed.length > 0) return { accepted: false, message: failed[0]?.message.split('\n')[0] };
   const population = populate(policy, nodes, userOf);
   const answers = nodes.map((node): [string, object] => {
     const peers = [...population.visiblePeers(node.id)];
