@@ -44,7 +44,10 @@ export const storeOn = (disk: Disk, folder: string, now: () => number): Store =>
       if (versionBefore < SCHEMA_VERSION) {
         await disk.makeFolder(`${folder}/${BACKUP_FOLDER}`);
         const kept = `registry-schema-${versionBefore}-${fileTime(now())}.db`;
-        await replaceFile(disk, `${folder}/${BACKUP_FOLDER}`, kept, bytes);
+        // sql.js works in the very bytes that it was given: the file itself is the original.
+        const original = await disk.read(`${folder}/${FILE_NAME}`);
+        if (!original) throw new Error('registry.db is gone');
+        await replaceFile(disk, `${folder}/${BACKUP_FOLDER}`, kept, original);
         await replaceFile(disk, folder, FILE_NAME, database.toBytes());
       }
       return soundly(() => {
