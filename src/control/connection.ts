@@ -38,9 +38,6 @@ export interface ConnectionPorts {
   readonly handle: Handler;
 }
 
-const PING_EVERY_MS = 55_000;
-const PING_ANSWER_MS = 20_000;
-
 const SETTINGS: http2.ServerOptions = {
   settings: { maxConcurrentStreams: 256, maxHeaderListSize: 16 * 1024, enablePush: false },
   maxHeaderListPairs: 64,
@@ -121,7 +118,7 @@ const serve = (ports: ConnectionPorts, peer: Peer, stream: ServerHttp2Stream, he
 };
 
 /** Asks now and then whether the client is still there: a path that went dead says nothing by itself. */
-const probe = (session: ServerHttp2Session, wheel: Wheel): (() => void) => {
+const probe = (session: ServerHttp2Session, { limits, wheel }: ConnectionPorts): (() => void) => {
   let answered = true;
   let cancel = (): void => {};
   const check = (): void => {
@@ -135,11 +132,11 @@ const probe = (session: ServerHttp2Session, wheel: Wheel): (() => void) => {
       if (error) return;
       answered = true;
       cancel();
-      cancel = wheel.after(PING_EVERY_MS, ask);
+      cancel = wheel.after(limits.probeEveryMs, ask);
     });
-    cancel = wheel.after(PING_ANSWER_MS, check);
+    cancel = wheel.after(limits.probeAnswerMs, check);
   };
-  cancel = wheel.after(PING_EVERY_MS, ask);
+  cancel = wheel.after(limits.probeEveryMs, ask);
   return () => cancel();
 };
 
@@ -157,7 +154,7 @@ export const openConnection = (
   closed: () => void,
 ): Connection => {
   const session = http2.performServerHandshake(channel, SETTINGS);
-  const stopProbing = probe(session, ports.wheel);
+  const stopProbing = probe(session, ports);
   session.on('stream', (stream, headers) => serve(ports, peer, stream, headers));
   session.on('error', () => session.destroy());
   session.once('close', () => {

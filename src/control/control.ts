@@ -4,6 +4,7 @@
 import { createCallbacks } from './callback.ts';
 import { openConnection, type Call, type Connection, type Handler } from './connection.ts';
 import { createErrands } from './errand.ts';
+import { farewellOf } from './farewell.ts';
 import { keyAnswerOf } from './key.ts';
 import { createLogins } from './logins.ts';
 import { createMapHandler } from './map.ts';
@@ -21,11 +22,14 @@ import { createWheel } from './wheel.ts';
 export const DEFAULT_LIMITS: ControlLimits = {
   connections: 50_000,
   connectionsPerMachine: 16,
+  strangers: 2_000,
   waitingHandshakes: 20_000,
   waitingRegistrations: 2_000,
   handshakeTimeoutMs: 10_000,
   bodyTimeoutMs: 15_000,
   bodyBytes: 1 << 20,
+  probeEveryMs: 55_000,
+  probeAnswerMs: 20_000,
   offlineGraceMs: 10_000,
   gatherMs: 50,
   keepAliveMs: 50_000,
@@ -59,7 +63,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const errands = createErrands({ registry, netmap, standing, note, publishDns: ports.publishDns });
   const shared = { now, registry, netmap, presence, scheduler, standing, limits, note };
   const register = createRegisterHandler({ ...shared, snapshot, logins, meter });
-  const map = createMapHandler({ ...shared, outbox, wheel });
+  const map = createMapHandler({ ...shared, outbox, wheel, meter });
 
   const routes = new Map<string, Route>([
     ['/machine/register', { method: 'POST', handler: register }],
@@ -86,6 +90,8 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   };
 
   const connections = new Set<Connection>();
+  /** Connections of machines that had no node when they came, in the order in which they came. */
+  const strangers = new Set<Connection>();
   const byMachine = new Map<string, Set<Connection>>();
   let closing = false;
 
@@ -93,6 +99,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     const siblings = byMachine.get(peer.machineKey) ?? new Set();
     const connection = openConnection({ limits, wheel, note, handle }, peer, channel, () => {
       connections.delete(connection);
+      strangers.delete(connection);
       siblings.delete(connection);
       if (siblings.size === 0) byMachine.delete(peer.machineKey);
     });
@@ -102,6 +109,20 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     // A set remembers in which order its members came.
     const [oldest] = siblings;
     if (siblings.size > limits.connectionsPerMachine) oldest?.destroy();
+    if (!isKnown(peer)) makeRoomFor(connection);
+  };
+
+  const isKnown = (peer: Peer): boolean => registry.view.byMachineKey.has(peer.machineKey);
+
+  /** Anybody can make a machine key, so those whom nobody knows share a part of the room, and can't take it all. */
+  const makeRoomFor = (stranger: Connection): void => {
+    strangers.add(stranger);
+    for (const connection of strangers) {
+      if (strangers.size <= limits.strangers) return;
+      strangers.delete(connection);
+      // By now it may be a node of ours.
+      if (!isKnown(connection.peer)) connection.destroy();
+    }
   };
 
   const upgrade = createUpgrade({
@@ -117,18 +138,19 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   });
 
   const unsubscribe = registry.subscribe((changes) => {
-    for (const change of changes) if (change.kind === 'node-removed') presence.sessionOf(change.node.id)?.end();
+    for (const change of changes) {
+      if (change.kind !== 'node-removed') continue;
+      const { node, cause } = change;
+      const session = presence.sessionOf(node.id);
+      if (cause !== 'logout') session?.send(farewellOf(node, netmap, snapshot()), now());
+      session?.end();
+    }
   });
 
   return {
     keyAnswer: keyAnswerOf(ports.noiseKey.publicKey),
     upgrade,
-    recheck: () => {
-      for (const session of presence.sessions()) {
-        const node = registry.view.nodes.get(session.node);
-        if (!node || !standing.isWelcome(node).ok) session.end();
-      }
-    },
+    recheck: () => presence.recheck(),
     isOnline: (node) => netmap.isOnline(node),
     online: () => presence.online(),
     sessions: () => [...presence.sessions()].map((session) => session.status()),

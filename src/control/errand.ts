@@ -67,8 +67,9 @@ export const createErrands = (ports: ErrandPorts): Errands => {
         return;
       }
       const node = standing.nodeOf(call.peer, request.value.NodeKey);
-      if (node.ok) await run(call, request.value, node.value);
-      else call.answer(node.code === 'control/unknown-node' ? 404 : 401, node.reason);
+      const welcome = node.ok ? standing.isWelcome(node.value) : node;
+      if (node.ok && welcome.ok) await run(call, request.value, node.value);
+      else if (!welcome.ok) call.answer(welcome.code === 'control/unknown-node' ? 404 : 401, welcome.reason);
     };
 
   return {

@@ -8,7 +8,7 @@ import { homeRegionOf } from '../wire/hostinfo.ts';
 import { decodeMapRequest, type MapRequest } from '../wire/map.ts';
 import type { Call } from './connection.ts';
 import type { Outbox } from './outbox.ts';
-import { noteNode, type ControlLimits, type MapSource, type Note } from './ports.ts';
+import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
 import type { Presence } from './presence.ts';
 import type { Scheduler } from './scheduler.ts';
 import { Session } from './session.ts';
@@ -25,6 +25,7 @@ export interface MapPorts {
   readonly wheel: Wheel;
   readonly standing: Standing;
   readonly limits: ControlLimits;
+  readonly meter: Meter;
   readonly note: Note;
 }
 
@@ -81,7 +82,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
   const stream = (call: Call, request: MapRequest, node: NodeRecord): void => {
     const { peer } = call;
     call.stream.respond(MAP_HEADERS);
-    const of = { node: node.id, peer, capver: request.Version, nowMs: now() };
+    const of = { node: node.id, peer, capver: request.Version, nowMs: now(), meter: ports.meter };
     const session = new Session(of, call.stream, outbox.wake);
     if (!request.ReadOnly) {
       // In this order, so that everything is in the first message.

@@ -65,6 +65,8 @@ export interface ControlLimits {
   /** Noise connections in all, and of one machine; the oldest of a machine is closed for a new one. */
   readonly connections: number;
   readonly connectionsPerMachine: number;
+  /** Connections of machines that have no node; the oldest is closed for a new one. */
+  readonly strangers: number;
   /** Handshakes that wait for their turn; more are turned away. */
   readonly waitingHandshakes: number;
   /** Registrations that are being decided; more are told to come back later. */
@@ -72,6 +74,9 @@ export interface ControlLimits {
   readonly handshakeTimeoutMs: number;
   readonly bodyTimeoutMs: number;
   readonly bodyBytes: number;
+  /** How often a connection is asked whether its client is there, and how long it has to answer. */
+  readonly probeEveryMs: number;
+  readonly probeAnswerMs: number;
   /** How long a stream may be gone before its node counts as offline. */
   readonly offlineGraceMs: number;
   /** After a change went out, how long the next ones of the same session are gathered at most. */
@@ -116,7 +121,7 @@ export interface Control {
   /** Takes over a connection: every `upgrade` event of the HTTP servers whose path is `/ts2021`. Never throws. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-  /** After the snapshot was swapped: ends the sessions of people and nodes that are no longer welcome. */
+  /** After the snapshot was swapped: ephemeral nodes that are away get the time that it gives. */
   readonly recheck: () => void;
 
   readonly isOnline: (node: NodeId) => boolean;

@@ -32,6 +32,8 @@ export interface Presence {
   readonly sessions: () => Iterable<Session>;
   /** Nodes that are online, those within their grace included. */
   readonly online: () => number;
+  /** The snapshot was swapped, which may give ephemeral nodes another time. */
+  readonly recheck: () => void;
   /** Stops all timers and remembers when the nodes were last seen. */
   readonly close: () => void;
 }
@@ -104,6 +106,8 @@ export const createPresence = (ports: PresencePorts): Presence => {
       stop(leaving, node);
       stop(removals, node);
       older?.end();
+      const record = registry.view.nodes.get(node);
+      if (record && !netmap.isOnline(node)) ports.note('info', 'node online', noteNode(record));
       netmap.setOnline(node, true);
     },
     leave: (session) => {
@@ -119,6 +123,10 @@ export const createPresence = (ports: PresencePorts): Presence => {
     sessionOf: (node) => sessions.get(node),
     sessions: () => sessions.values(),
     online: () => sessions.size + leaving.size,
+    recheck: () => {
+      for (const node of removals.keys().toArray())
+        expectRemoval(node, registry.view.nodes.get(node)?.lastSeenMs ?? now());
+    },
     close: () => {
       closed = true;
       for (const node of sessions.keys()) registry.note(node, { lastSeenMs: now() });

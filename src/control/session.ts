@@ -7,17 +7,24 @@ import type { NodeId } from '../base/ids.ts';
 import type { MapStream } from '../netmap/tailnet.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
 import { KEEP_ALIVE } from '../wire/framing.ts';
-import type { SessionStatus } from './ports.ts';
+import type { Meter, SessionStatus } from './ports.ts';
 import type { Peer } from './upgrade.ts';
 
 /** More pieces than this are joined: each piece has a price in the layers below. */
 const FEW_PIECES = 4;
+const MESSAGE_LABELS = {
+  full: { kind: 'full' },
+  change: { kind: 'change' },
+  'keep-alive': { kind: 'keep-alive' },
+  other: { kind: 'other' },
+} as const;
 
 export class Session {
   readonly node: NodeId;
   readonly peer: Peer;
   readonly capver: CapabilityVersion;
   readonly sinceMs: number;
+  readonly #meter: Meter;
   readonly #stream: ServerHttp2Stream;
   readonly #wake: (session: Session) => void;
   #source: MapStream | undefined;
@@ -33,7 +40,7 @@ export class Session {
 
   /** `wake` is called when the session has, or may have, something to send and room to send it. */
   constructor(
-    of: { node: NodeId; peer: Peer; capver: CapabilityVersion; nowMs: number },
+    of: { node: NodeId; peer: Peer; capver: CapabilityVersion; nowMs: number; meter: Meter },
     stream: ServerHttp2Stream,
     wake: (session: Session) => void,
   ) {
@@ -42,6 +49,7 @@ export class Session {
     this.capver = of.capver;
     this.sinceMs = of.nowMs;
     this.lastSentMs = of.nowMs;
+    this.#meter = of.meter;
     this.#stream = stream;
     this.#wake = wake;
     stream.on('drain', () => {
@@ -75,14 +83,14 @@ export class Session {
   write(nowMs: number): void {
     const pieces = this.#taken;
     this.#taken = undefined;
-    if (pieces && !this.#ended) this.#send(pieces, nowMs);
+    if (pieces && !this.#ended) this.#send(pieces, nowMs, this.#messages === 0 ? 'full' : 'change');
     if (this.#pending && !this.#blocked) this.#wake(this);
   }
 
   /** Writes a message of control's own, such as a ping, unless the client doesn't read. */
   send(message: Uint8Array, nowMs: number): boolean {
     if (this.#ended || this.#blocked) return false;
-    this.#send([message], nowMs);
+    this.#send([message], nowMs, message === KEEP_ALIVE ? 'keep-alive' : 'other');
     return true;
   }
 
@@ -96,8 +104,9 @@ export class Session {
     this.#stopKeepAlive = stop;
   }
 
-  #send(pieces: readonly Uint8Array[], nowMs: number): void {
+  #send(pieces: readonly Uint8Array[], nowMs: number, kind: 'full' | 'change' | 'keep-alive' | 'other'): void {
     const joined = pieces.length > FEW_PIECES ? [Buffer.concat(pieces)] : pieces;
+    const beforeBytes = this.#sentBytes;
     let room = true;
     if (joined.length > 1) this.#stream.cork();
     for (const piece of joined) {
@@ -107,6 +116,8 @@ export class Session {
     if (joined.length > 1) this.#stream.uncork();
     this.#blocked = !room;
     this.#messages += 1;
+    this.#meter.count('map_messages_total', 1, MESSAGE_LABELS[kind]);
+    this.#meter.count('map_bytes_total', this.#sentBytes - beforeBytes);
     this.lastSentMs = nowMs;
   }
 

@@ -18,9 +18,12 @@ import type { Peer } from './upgrade.ts';
 
 export interface Standing {
   readonly assignment: () => Assignment;
-  /** The node that a request is about, if it is the asking machine's and may come in. */
+  /** The node that a request is about, if it is the asking machine's. Whether it is welcome is another question. */
   readonly nodeOf: (peer: Peer, key: NodeKey) => Outcome<NodeRecord>;
-  /** Whether a node may still be served: it and its owner are not disabled, and the owner is still of the tailnet. */
+  /**
+   * Whether a node still belongs here: it and its owner are not disabled, and the owner is still of the tailnet. One that
+   * doesn't keeps its map stream, which shows it an empty tailnet (see netmap/resolve.ts).
+   */
   readonly isWelcome: (node: NodeRecord) => Outcome<void>;
   /** A person of the tailnet, listed or by a rule for the domain. */
   readonly personOf: (login: Login) => Outcome<PolicyUser>;
@@ -78,8 +81,7 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
       const node = id === undefined ? undefined : registry.view.nodes.get(id);
       if (!node) return UNKNOWN_NODE;
       if (node.machineKey !== peer.machineKey) return WRONG_MACHINE;
-      const welcome = isWelcome(node);
-      return welcome.ok ? accept(node) : welcome;
+      return accept(node);
     },
     mayTag: (person, tags) => {
       const refused = tags.length === 0 ? [] : refusedTags(snapshot().policy, person, tags);

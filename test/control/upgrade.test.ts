@@ -14,7 +14,18 @@ import { formatMachineKey } from '../../src/keys/text.ts';
 import { decodeEarlyPayload } from '../../src/noise/early.ts';
 import { initiate } from '../../src/noise/handshake.ts';
 import { recordDecoder } from '../../src/noise/record.ts';
-import { headEnd, machineKeyOf, newKeyPair, openUpgrade, openWorld, upgradeHead, type World } from './world.ts';
+import {
+  authKeyOf,
+  headEnd,
+  machineKeyOf,
+  newKeyPair,
+  newNodeKey,
+  openUpgrade,
+  openWorld,
+  until,
+  upgradeHead,
+  type World,
+} from './world.ts';
 
 let world: World;
 before(async () => {
@@ -135,6 +146,32 @@ test('a machine has a few connections; the oldest makes room', async () => {
   }
   await first.closed;
   assert.equal((await others[0]!.request('GET', '/machine/whoami')).status, 200);
+});
+
+test('machines that nobody knows can’t take all the room', async () => {
+  const small = await openWorld({ limits: { strangers: 2 } });
+  try {
+    const known = await small.connect();
+    await known.register({ NodeKey: newNodeKey(), Auth: { AuthKey: authKeyOf('alice') } });
+    const first = await small.connect();
+    const others = [await small.connect(), await small.connect()];
+    await first.closed;
+    for (const client of [known, ...others]) assert.equal((await client.request('GET', '/machine/whoami')).status, 200);
+  } finally {
+    await small.close();
+  }
+});
+
+test('a connection whose client is silently gone is found and closed', async () => {
+  const watchful = await openWorld({ limits: { probeEveryMs: 1000, probeAnswerMs: 1000 } });
+  try {
+    const [there, gone] = [await watchful.connect(), await watchful.connect()];
+    gone.channel.pause();
+    await until(() => watchful.control.gauges()['control_connections'] === 1, 5000);
+    assert.equal((await there.request('GET', '/machine/whoami')).status, 200);
+  } finally {
+    await watchful.close();
+  }
 });
 
 test('a browser comes through a WebSocket, with messages of at most 32 KiB', async () => {

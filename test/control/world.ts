@@ -404,8 +404,9 @@ const readMap = (stream: http2.ClientHttp2Stream): Promise<MapReader> =>
 
 export const machineKeyOf = (client: Client): string => formatMachineKey(client.machine.publicKey);
 
-/** Waits until `is` holds, at most two seconds. */
-export const until = async (is: () => boolean): Promise<void> => {
-  for (let i = 0; i < 400 && !is(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+/** Waits until `is` holds. */
+export const until = async (is: () => boolean, limitMs = 2000): Promise<void> => {
+  const endMs = performance.now() + limitMs;
+  while (!is() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 5));
   if (!is()) throw new Error('it did not come to pass');
 };
