@@ -10,14 +10,32 @@ import { KEEP_ALIVE } from '../wire/framing.ts';
 import type { Meter, SessionStatus } from './ports.ts';
 import type { Peer } from './upgrade.ts';
 
-/** More pieces than this are joined: each piece has a price in the layers below. */
-const FEW_PIECES = 4;
+/** Pieces below this are joined, because each has a price in the layers below; larger ones are shared between sessions as they are. */
+const SMALL_BYTES = 4096;
 const MESSAGE_LABELS = {
   full: { kind: 'full' },
   change: { kind: 'change' },
   'keep-alive': { kind: 'keep-alive' },
   other: { kind: 'other' },
 } as const;
+
+const joinSmall = (pieces: readonly Uint8Array[]): readonly Uint8Array[] => {
+  const joined: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  const flush = (): void => {
+    if (small.length > 0) joined.push(small.length === 1 ? (small[0] as Uint8Array) : Buffer.concat(small));
+    small = [];
+  };
+  for (const piece of pieces) {
+    if (piece.length < SMALL_BYTES) small.push(piece);
+    else {
+      flush();
+      joined.push(piece);
+    }
+  }
+  flush();
+  return joined;
+};
 
 export class Session {
   readonly node: NodeId;
@@ -105,7 +123,7 @@ export class Session {
   }
 
   #send(pieces: readonly Uint8Array[], nowMs: number, kind: 'full' | 'change' | 'keep-alive' | 'other'): void {
-    const joined = pieces.length > FEW_PIECES ? [Buffer.concat(pieces)] : pieces;
+    const joined = pieces.length > 1 ? joinSmall(pieces) : pieces;
     const beforeBytes = this.#sentBytes;
     let room = true;
     if (joined.length > 1) this.#stream.cork();
