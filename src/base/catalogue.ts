@@ -107,6 +107,9 @@ export const catalogue = {
   'server/data-not-writable': 'The data folder cannot be written',
   'server/tailnet-broken': 'The tailnet folder has errors and nothing good is known',
   'server/source-unreadable': 'The source of the tailnet cannot be read',
+  'server/no-history': 'A plain folder has no history',
+  'server/rollback-broken': 'The commit to go back to has errors',
+  'server/reconcile-fault': 'The server failed while it looked at a revision',
   // source: where the files come from
   'source/location': 'The location is neither a folder nor a git URL that can be followed',
   'source/absent': 'The folder does not exist',
