@@ -7,7 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { startEcho, Talk } from './echo.ts';
 import { program } from './machine.ts';
-import { eventually, freePort, Task } from './task.ts';
+import { eventually, freePort, Hopeless, Task } from './task.ts';
 
 /** What the network between clients is like. */
 export type Weather = 'clear' | 'relayed';
@@ -85,11 +85,16 @@ export class Client {
       env: { ...QUIET, ...WEATHER[weather], TS_LOGS_DIR: folder, HOME: folder },
     });
     const client = new Client(name, folder, socksPort, task, await startEcho(name));
-    await eventually(`${name} starts`, 20_000, async () => {
-      if (task.hasEnded) throw new Error(`tailscaled ended:\n${task.log.slice(-2_000)}`);
-      return (await client.status()).BackendState !== '';
-    });
-    return client;
+    try {
+      await eventually(`${name} starts`, 20_000, async () => {
+        if (task.hasEnded) throw new Hopeless(`tailscaled ended:\n${task.log}`);
+        return (await client.status()).BackendState !== '';
+      });
+      return client;
+    } catch (error) {
+      await client.stop();
+      throw error;
+    }
   }
 
   get echo(): { readonly port: number; readonly close: () => void } {

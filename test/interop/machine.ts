@@ -10,8 +10,8 @@ const CLIENTS = 'TAILPLANE_TEST_CLIENTS';
 
 const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
 const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-/** Runs what follows it on a machine of its own. */
-const OWN_MACHINE = [...asRoot, ...namespaces, '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
+/** Runs what follows it on a machine of its own. The shell stays, as the first process, to bury orphans. */
+const OWN_MACHINE = [...asRoot, ...namespaces, '--', 'sh', '-c', 'ip link set lo up && "$@"; exit $?', 'sh'];
 
 const prepare = (): { folder: string } | { skip: string } => {
   const folder = process.env[CLIENTS];

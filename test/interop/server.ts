@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import path from 'node:path';
-import { eventually, freePort, Task } from './task.ts';
+import { eventually, freePort, Hopeless, Task } from './task.ts';
 
 const CHECKOUT = path.join(import.meta.dirname, '../..');
 const LINE = /tailscale up --login-server (\S+) --authkey (\S+)/;
@@ -68,7 +68,7 @@ export class Server {
   async #ready(from: number): Promise<void> {
     const { value } = await eventually('the server prints the line to paste', 20_000, () => {
       const fresh = this.#task.log.slice(from);
-      if (this.#task.hasEnded) throw new Error(`the server ended:\n${fresh}`);
+      if (this.#task.hasEnded) throw new Hopeless(`the server ended:\n${fresh}`);
       const line = LINE.exec(fresh);
       if (line === null) throw new Error(`the server has not printed it yet:\n${fresh}`);
       return line;

@@ -14,15 +14,17 @@ process.on('exit', () => {
 // A signal ends the process without 'exit' handlers unless somebody asks for it.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-/** To the whole process group, for a program that starts others (`npm start` does). */
-const kill = (child: ChildProcess, signal: NodeJS.Signals): void => {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+/** To the whole process group, for a program that starts others (`npm start` does). Says whether there was one. */
+const kill = (child: ChildProcess, signal: NodeJS.Signals | 0): boolean => {
+  if (child.pid === undefined) return false;
   try {
-    process.kill(-child.pid, signal);
+    return process.kill(-child.pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
 };
+const isAlive = (child: ChildProcess): boolean => kill(child, 0);
 
 export interface TaskOptions {
   readonly command: readonly string[];
@@ -72,29 +74,48 @@ export class Task {
     kill(this.#child, signal);
   }
 
-  /** Asks it to end, and makes it end after `graceMs`. Resolves to how long that took, in milliseconds. */
+  /**
+   * Asks it to end, and makes it end after `graceMs`. Resolves to how long it took until the last process of the group was
+   * gone, in milliseconds: `npm start` itself is gone before the server that it started.
+   */
   async stop(graceMs = 5_000): Promise<number> {
     const start = performance.now();
     this.signal('SIGTERM');
     const patience = setTimeout(() => this.signal('SIGKILL'), graceMs);
     await this.#ended;
+    while (isAlive(this.#child)) await sleep(5);
     clearTimeout(patience);
     return performance.now() - start;
   }
 }
 
-/** A TCP port that nobody listens on. */
+// Below the range from which the kernel takes ports for others (32768 on Linux): a port found free stays free.
+const FIRST_PORT = 20_000;
+const LAST_PORT = 32_000;
+let nextPort = FIRST_PORT + (process.pid % 100) * 100;
+
+/** A TCP port that nobody listens on; never the same twice. */
 export const freePort = async (): Promise<number> => {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = nextPort++;
+    if (port > LAST_PORT) throw new Error('no port is free');
+    const server = net.createServer().listen(port, '127.0.0.1');
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('listening', () => resolve(true));
+      server.once('error', () => resolve(false));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 };
+
+/** What `eventually` does not wait after. */
+export class Hopeless extends Error {}
 
 /**
  * Looks every few milliseconds until `check` gives something other than undefined or false, and says after how many
- * milliseconds that was. What `check` throws counts as "not yet", and is told when time is up.
+ * milliseconds that was. What `check` throws counts as "not yet", and is told when time is up; `Hopeless` ends it at once.
  */
 export const eventually = async <T>(
   what: string,
@@ -109,6 +130,7 @@ export const eventually = async <T>(
       if (value !== undefined && value !== false) return { value, afterMs: performance.now() - start };
       last = undefined;
     } catch (error) {
+      if (error instanceof Hopeless) throw error;
       last = error;
     }
     if (performance.now() - start > limitMs) {
