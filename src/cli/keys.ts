@@ -8,7 +8,7 @@ import type { CreatedKey, KeyAnswer } from '../http/answers.ts';
 import { parseLogin, parseTag } from '../base/ids.ts';
 import type { Tag } from '../base/ids.ts';
 import { createAuthKey } from '../identity/preauth.ts';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from '../base/duration.ts';
 import { EXIT, Failure } from './failure.ts';
 import { relativeTime, plain, table } from './output.ts';
 import { outputOf, serverOf } from './server.ts';

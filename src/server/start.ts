@@ -10,6 +10,7 @@ import type { Control } from '../control/ports.ts';
 import { createRelay } from '../derp/relay.ts';
 import { startStunServer } from '../derp/stun-server.ts';
 import { createAdminApp } from '../http/admin.ts';
+import { verifyAnswer } from '../derp/verify.ts';
 import { createMetrics } from '../http/metrics.ts';
 import type { Metrics } from '../http/metrics.ts';
 import { mountDecisionPage } from '../http/decision.ts';
@@ -40,7 +41,7 @@ import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { sshOperations, sshQuestion } from './ssh-operations.ts';
 import { statusOperation } from './status-operation.ts';
-import { openCertificate } from './tls.ts';
+import { openCertificate, withRelayKey } from './tls.ts';
 
 export interface StartOptions {
   readonly settings: Settings;
@@ -266,14 +267,13 @@ const assemble = async (
   );
   teardown.push('control', () => control.close());
 
+  const relayKey = keyPairOf(crypto, dataFolder, 'relay');
   const admitNode = (key: NodeKey): boolean => {
     const id = registry.view.byNodeKey.get(key);
     return id !== undefined && tailnet.node(id)?.authorized === true;
   };
   const relay =
-    settings.relay === false
-      ? undefined
-      : createRelay({ crypto, random, admit: admitNode }, { key: keyPairOf(crypto, dataFolder, 'relay') });
+    settings.relay === false ? undefined : createRelay({ crypto, random, admit: admitNode }, { key: relayKey });
   if (relay) teardown.push('relay', () => relay.close());
 
   const parts: Parts = {
@@ -287,6 +287,7 @@ const assemble = async (
     keyAnswer: control.keyAnswer,
     unready: () => (registry.status().state === 'refusing' ? ['registrations are refused: the disk fails'] : []),
     ...(relay ? { relayRequest: relay.handleRequest } : {}),
+    verify: async (body) => ({ status: 200, type: 'application/json', body: await verifyAnswer(body, admitNode) }),
     metrics,
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
@@ -305,7 +306,7 @@ const assemble = async (
         return true;
       },
     },
-    certificate,
+    relay ? withRelayKey(certificate, relayKey.publicKey) : certificate,
   );
   teardown.push('new connections', () => front.refuse());
 
