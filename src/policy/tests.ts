@@ -20,9 +20,11 @@ import { parseSelector, type Names, type SelectorKind } from './selector.ts';
 /** What the service says about every kind of failure. */
 const FAILED = 'test(s) failed';
 
-/** The parties of one test: devices, or an address. */
-interface Parties {
-  readonly subjects: readonly { readonly subject: Subject; readonly address: Address | undefined }[];
+/** One side of a test: a device with the addresses that are meant, or an address that no node has. */
+interface Party {
+  readonly subject: Subject;
+  /** Undefined for devices that nobody has seen yet. */
+  readonly addresses: readonly (Address | undefined)[];
 }
 
 interface World {
@@ -99,18 +101,14 @@ const device = (owner: PolicyUser | null, tags: readonly string[]): Subject => (
 });
 
 /** Devices that differ in nothing that a rule asks about are asked once. */
-const distinct = (subjects: readonly Subject[], addressesMatter: boolean): Parties['subjects'] => {
-  const seen = new Map<string, Parties['subjects'][number][]>();
+const distinct = (subjects: readonly Subject[], addressesMatter: boolean): readonly Party[] => {
+  const seen = new Map<string, Party>();
   for (const subject of subjects) {
-    const key = `${subject.owner?.id ?? ''} ${subject.tags.join(' ')} ${addressesMatter ? subject.addresses.join(' ') : ''}`;
-    if (seen.has(key)) continue;
-    const addresses: readonly (Address | undefined)[] = subject.addresses.length > 0 ? subject.addresses : [undefined];
-    seen.set(
-      key,
-      addresses.map((address) => ({ subject, address })),
-    );
+    const { owner, tags, addresses } = subject;
+    const key = `${owner?.id ?? ''} ${tags.join(' ')} ${addressesMatter ? addresses.join(' ') : ''}`;
+    if (!seen.has(key)) seen.set(key, { subject, addresses: addresses.length > 0 ? addresses : [undefined] });
   }
-  return [...seen.values()].flat();
+  return [...seen.values()];
 };
 
 const usesAddresses = (document: PolicyDocument): boolean =>
@@ -121,7 +119,7 @@ const usesAddresses = (document: PolicyDocument): boolean =>
   );
 
 /** Whom a text means, or undefined where it means nobody. Networks and lists of everything are no parties. */
-const partiesOf = (world: World, text: string, side: 'source' | 'destination'): Parties | undefined => {
+const partiesOf = (world: World, text: string, side: 'source' | 'destination'): readonly Party[] | undefined => {
   const parsed = parseSelector(text, world.names);
   if (!parsed.ok) return undefined;
   const selector = parsed.value;
@@ -132,7 +130,7 @@ const partiesOf = (world: World, text: string, side: 'source' | 'destination'): 
       const address = selector.literal as Address;
       const node = world.byAddress.get(address);
       const bare = { isNode: false, owner: null, untagged: false, tags: [], addresses: [address], posture: undefined };
-      return { subjects: [{ subject: node ? world.subjectOf(node) : bare, address }] };
+      return [{ subject: node ? world.subjectOf(node) : bare, addresses: [address] }];
     }
     case 'user':
     case 'group':
@@ -148,7 +146,7 @@ const partiesOf = (world: World, text: string, side: 'source' | 'destination'): 
       return undefined;
   }
   const subjects = [...devicesOf(world, selector), ...standIns(world, selector)];
-  return subjects.length > 0 ? { subjects: distinct(subjects, addressesMatter) } : undefined;
+  return subjects.length > 0 ? distinct(subjects, addressesMatter) : undefined;
 };
 
 const devicesOf = (world: World, selector: SelectorKind): Subject[] =>
@@ -179,9 +177,8 @@ const fail = (
   ...(help === undefined ? {} : { help }),
 });
 
-const withPosture = (parties: Parties, posture: ReadonlyMap<string, Json>): Parties => ({
-  subjects: parties.subjects.map(({ subject, address }) => ({ subject: { ...subject, posture }, address })),
-});
+const withPosture = (parties: readonly Party[], posture: ReadonlyMap<string, Json>): readonly Party[] =>
+  parties.map(({ subject, addresses }) => ({ subject: { ...subject, posture }, addresses }));
 
 const runAccessTest = (world: World, test: AccessTest): Diagnostic[] => {
   const code = 'policy/test-failed';
@@ -231,48 +228,28 @@ const runAccessTest = (world: World, test: AccessTest): Diagnostic[] => {
   ];
 };
 
-type Party = Parties['subjects'][number];
-
 /** Whether every source reaches every destination, and whether some source reaches some. */
 const countReached = (
   world: World,
-  sources: Parties,
-  destinations: Parties,
+  sources: readonly Party[],
+  destinations: readonly Party[],
   packet: { readonly protocol: number; readonly port: number },
 ): { readonly all: boolean; readonly some: boolean; readonly rule?: AccessRule } => {
   const rules = accessRulesOf(world.policy);
   if (rules === null) return { all: true, some: true };
-  // Sources that the same rules let in are alike, and so are destinations that the same rules open.
-  const group = (
-    parties: Parties,
-    applies: (party: Party, rule: AccessRule) => boolean,
-  ): readonly (readonly [AccessRule[], Party])[] => {
-    const byRules = new Map<string, readonly [AccessRule[], Party]>();
-    const ownMatters = rules.some(({ destinations: all }) => all.some(({ selector }) => selector.kind === 'self'));
-    for (const party of parties.subjects) {
-      const matched = rules.filter((rule) => applies(party, rule));
-      const own = ownMatters ? (party.subject.owner?.id ?? '') : '';
-      byRules.set(
-        `${own} ${familyTag(party.address)} ${matched.map(({ section, index }) => `${section}${index}`).join(' ')}`,
-        [matched, party],
-      );
-    }
-    return [...byRules.values()];
-  };
-  const from = group(sources, ({ subject, address }, rule) => {
-    const { matching } = world;
-    return (
-      matching.comesFrom(rule.sources, subject, address) &&
-      (!subject.isNode || matching.hasPosture(rule.srcPosture, subject))
-    );
+  const { matching } = world;
+  const from = alike(rules, sources, (rule, subject, address) => {
+    const isSource = matching.comesFrom(rule.sources, subject, address);
+    return isSource && (!subject.isNode || matching.hasPosture(rule.srcPosture, subject));
   });
-  const to = group(destinations, (party, rule) => opens(world, rule, party, packet, undefined));
+  const to = alike(rules, destinations, (rule, subject, address) =>
+    opens(world, rule, { subject, address }, packet, undefined),
+  );
   let all = true;
   let witness: AccessRule | undefined;
-  for (const [sourceRules, source] of from) {
-    for (const [, destination] of to) {
-      if (!comparable(source.address, destination.address)) continue;
-      const rule = sourceRules.find((candidate) => opens(world, candidate, destination, packet, source.subject));
+  for (const source of from) {
+    for (const destination of to) {
+      const rule = decidingRule(world, source, destination, packet);
       if (rule) witness ??= rule;
       else all = false;
     }
@@ -280,18 +257,60 @@ const countReached = (
   return { all, some: witness !== undefined, ...(witness ? { rule: witness } : {}) };
 };
 
+/** A party, and the rules that apply to it by address. */
+interface Placed {
+  readonly subject: Subject;
+  readonly ways: readonly { readonly address: Address | undefined; readonly rules: readonly AccessRule[] }[];
+}
+
+/** Parties with the rules that apply to them; one for all to which the same do. */
+const alike = (
+  rules: readonly AccessRule[],
+  parties: readonly Party[],
+  applies: (rule: AccessRule, subject: Subject, address: Address | undefined) => boolean,
+): readonly Placed[] => {
+  const ownMatters = rules.some(({ destinations }) => destinations.some(({ selector }) => selector.kind === 'self'));
+  const found = new Map<string, Placed>();
+  for (const { subject, addresses } of parties) {
+    const ways = addresses.map((address) => ({
+      address,
+      rules: rules.filter((rule) => applies(rule, subject, address)),
+    }));
+    const texts = ways.map(({ address, rules: matched }) =>
+      [familyTag(address), ...matched.map(({ section, index }) => `${section}${index}`)].join(' '),
+    );
+    const owner = ownMatters ? `${subject.untagged} ${subject.owner?.id ?? ''}` : '';
+    found.set(`${owner}|${texts.join('|')}`, { subject, ways });
+  }
+  return [...found.values()];
+};
+
+/** A device reaches another if one of its addresses reaches one of the other's, within one family. */
+const decidingRule = (
+  world: World,
+  source: Placed,
+  destination: Placed,
+  packet: { readonly protocol: number; readonly port: number },
+): AccessRule | undefined => {
+  for (const { address: from, rules } of source.ways) {
+    for (const { address } of destination.ways) {
+      if (from !== undefined && address !== undefined && familyTag(from) !== familyTag(address)) continue;
+      const { subject } = destination;
+      const rule = rules.find((candidate) => opens(world, candidate, { subject, address }, packet, source.subject));
+      if (rule) return rule;
+    }
+  }
+  return undefined;
+};
+
 const familyTag = (address: Address | undefined): string =>
   address === undefined ? '' : address.includes(':') ? '6' : '4';
-
-/** Packets keep to one family. */
-const comparable = (a: Address | undefined, b: Address | undefined): boolean =>
-  a === undefined || b === undefined || familyTag(a) === familyTag(b);
 
 /** Whether the rule opens the port at the destination; with `source`, a rule for a user's own devices counts for theirs. */
 const opens = (
   { matching }: World,
   rule: AccessRule,
-  { subject, address }: Party,
+  { subject, address }: { readonly subject: Subject; readonly address: Address | undefined },
   packet: { readonly protocol: number; readonly port: number },
   source: Subject | undefined,
 ): boolean =>
@@ -328,8 +347,8 @@ const runSshTest = (world: World, test: SshTest): Diagnostic[] => {
     if (!destinations) return [fail(code, at, `${quote(text)} is no device.`)];
     const check = (login: TestTarget, want: 'accept' | 'check' | 'deny'): Diagnostic[] => {
       if (login.text === '') return [fail(code, login.at, 'A login cannot be empty.')];
-      const pairs = sources.subjects.flatMap((source) =>
-        destinations.subjects.map((destination) => actionsOf(world, source.subject, destination.subject, login.text)),
+      const pairs = sources.flatMap((source) =>
+        destinations.map((destination) => actionsOf(world, source.subject, destination.subject, login.text)),
       );
       const holds = pairs.every((actions) => (want === 'deny' ? actions.size === 0 : actions.has(want)));
       if (holds) return [];
