@@ -10,9 +10,8 @@ import type { Session } from './session.ts';
 
 /** The least that is gathered for: a client that is told twice in a blink has to work twice. */
 const LEAST_MS = 10;
-/** What is gathered for while a crowd comes in: more than so many machines per second. */
+/** What is gathered for while a crowd comes in. */
 const CROWD_MS = 500;
-const CROWD_PER_SECOND = 100;
 
 export interface Outbox {
   /** Something is pending for the session. */
@@ -27,8 +26,6 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
   /** From the start of the last pass until its last session was written. */
   let passMs = 0;
   let passStartMs = 0;
-  let admittedBefore = 0;
-  let isCrowd = false;
   let scheduled = false;
   let timer: NodeJS.Timeout | undefined;
 
@@ -36,11 +33,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
     scheduled = false;
     const sessions = due;
     due = new Set();
-    const nowMs = performance.now();
-    const admitted = scheduler.admitted();
-    isCrowd = (admitted - admittedBefore) * 1000 > (nowMs - passStartMs) * CROWD_PER_SECOND;
-    admittedBefore = admitted;
-    passStartMs = nowMs;
+    passStartMs = performance.now();
     for (const session of sessions) {
       servedMs.set(session, passStartMs);
       if (session.take()) scheduler.enter('change', '', () => write(session));
@@ -67,7 +60,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
 
   return {
     wake: (session) => {
-      const pauseMs = isCrowd ? CROWD_MS : Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
+      const pauseMs = scheduler.isCrowded() ? CROWD_MS : Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
       if (performance.now() - (servedMs.get(session) ?? -Infinity) >= pauseMs) {
         due.add(session);
         schedule();

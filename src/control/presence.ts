@@ -11,6 +11,13 @@ import type { Session } from './session.ts';
 
 /** After a start, nodes that were there until just before count as online for so long: they are on their way back. */
 const RETURN_MS = 60_000;
+/**
+ * When many nodes leave at once, it is a network or a server that went, not they: more than a part of those that stay, and
+ * more than a handful. Then each is given its grace several times over.
+ */
+const MASS_SHARE = 1 / 4;
+const MASS_LEAST = 20;
+const MASS_GRACES = 6;
 /** setTimeout takes no longer delays. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
@@ -85,16 +92,22 @@ export const createPresence = (ports: PresencePorts): Presence => {
     expectRemoval(node, lastSeenMs);
   };
 
-  const awaitReturn = (node: NodeId, lastSeenMs: number, graceMs: number): void => {
+  const isMassDeparture = (): boolean => leaving.size > Math.max(MASS_LEAST, sessions.size * MASS_SHARE);
+
+  const awaitReturn = (node: NodeId, lastSeenMs: number, graceMs: number, graces = 1): void => {
     stop(leaving, node);
-    leaving.set(node, setTimeout(() => goOffline(node, lastSeenMs), graceMs).unref());
+    const over = (): void => {
+      if (graces < MASS_GRACES && isMassDeparture()) awaitReturn(node, lastSeenMs, graceMs, graces + 1);
+      else goOffline(node, lastSeenMs);
+    };
+    leaving.set(node, setTimeout(over, graceMs).unref());
   };
 
   for (const record of registry.view.nodes.values()) {
     const awayMs = now() - record.lastSeenMs;
     if (awayMs < RETURN_MS && !isExpired(record, now())) {
       netmap.setOnline(record.id, true);
-      awaitReturn(record.id, record.lastSeenMs, RETURN_MS - awayMs);
+      awaitReturn(record.id, record.lastSeenMs, RETURN_MS - awayMs, MASS_GRACES);
     } else expectRemoval(record.id, record.lastSeenMs);
   }
 

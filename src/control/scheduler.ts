@@ -6,6 +6,8 @@ import { performance } from 'node:perf_hooks';
 
 /** In the order of a round, with how many of each are done in one: small and urgent work first. */
 const SHARES = { change: 8, handshake: 2, registration: 2, map: 1 } as const;
+/** In the last second; a tailnet at rest sees a few in a minute. */
+const CROWD = 20;
 export type WorkKind = keyof typeof SHARES;
 const KINDS = Object.keys(SHARES) as readonly WorkKind[];
 
@@ -13,8 +15,8 @@ export interface Scheduler {
   /** Runs `task` soon, in its turn. The function given back takes it out again if it has not run. */
   readonly enter: (kind: WorkKind, lane: string, task: () => void) => () => void;
   readonly waiting: (kind: WorkKind) => number;
-  /** How many machines were let in so far, by any kind of work but changes. */
-  readonly admitted: () => number;
+  /** Whether machines come in crowds: more than twenty in the last second. */
+  readonly isCrowded: () => boolean;
 }
 
 interface Entry {
@@ -51,7 +53,8 @@ class Lanes {
 export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => void): Scheduler => {
   const queues = KINDS.map((kind) => ({ kind, share: SHARES[kind], lanes: new Lanes() }));
   let running = false;
-  let admitted = 0;
+  /** Machines let in during this second and the one before. */
+  let arrivals = { sinceMs: performance.now(), count: 0, before: 0 };
 
   const run = (task: () => void): void => {
     try {
@@ -59,6 +62,17 @@ export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => vo
     } catch (fault) {
       onFault(fault);
     }
+  };
+
+  const turnSecond = (): void => {
+    const pastMs = performance.now() - arrivals.sinceMs;
+    if (pastMs < 1000) return;
+    arrivals = { sinceMs: performance.now(), count: 0, before: pastMs < 2000 ? arrivals.count : 0 };
+  };
+
+  const countArrival = (): void => {
+    turnSecond();
+    arrivals.count += 1;
   };
 
   /** One round over all kinds; false if there was nothing to do. */
@@ -69,7 +83,7 @@ export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => vo
         const task = lanes.take();
         if (!task) break;
         found = true;
-        if (kind !== 'change') admitted += 1;
+        if (kind !== 'change') countArrival();
         run(task);
       }
     }
@@ -104,6 +118,9 @@ export const createScheduler = (sliceMs: number, onFault: (fault: unknown) => vo
       };
     },
     waiting: (kind) => lanesOf(kind).count,
-    admitted: () => admitted,
+    isCrowded: () => {
+      turnSecond();
+      return Math.max(arrivals.count, arrivals.before) > CROWD;
+    },
   };
 };

@@ -133,6 +133,20 @@ test('a node that comes back soon was never away; one that stays away is offline
   assert.ok(Math.abs(world.registry.view.nodes.get(id)!.lastSeenMs - goneMs) < 100);
 });
 
+test('when everybody is gone at once, they are given time', async () => {
+  const own = await openWorld({ limits: { offlineGraceMs: 100 } });
+  try {
+    const all = await Promise.all(Array.from({ length: 30 }, () => join('alice', own)));
+    for (const { client, NodeKey } of all) await (await client.stream({ NodeKey })).next();
+    for (const { client } of all) client.close();
+    await pause(400);
+    assert.equal(own.control.online(), 30, 'after several times their grace');
+    await until(() => own.control.online() === 0);
+  } finally {
+    await own.close();
+  }
+});
+
 test('keep-alives are always the same bytes', async () => {
   const { client, NodeKey } = await join();
   const stream = await client.stream({ NodeKey });

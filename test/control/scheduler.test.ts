@@ -24,7 +24,17 @@ test('kinds take turns by their shares, so a storm of maps holds nobody up', asy
     [...round.matchAll(/(\d+) (\w+)/g)].flatMap(([, count, kind]) => Array<string>(Number(count)).fill(kind!)),
   );
   assert.deepEqual(order, expected);
-  assert.equal(scheduler.admitted(), 9);
+});
+
+test('a crowd is more than twenty machines in a second; changes are no machines', async () => {
+  const scheduler = createScheduler(1000, fail);
+  for (let i = 0; i < 100; i++) scheduler.enter('change', '', () => {});
+  for (let i = 0; i < 20; i++) scheduler.enter('map', '', () => {});
+  await idle();
+  assert.equal(scheduler.isCrowded(), false);
+  scheduler.enter('handshake', '', () => {});
+  await idle();
+  assert.equal(scheduler.isCrowded(), true);
 });
 
 test('lanes take turns, so one address can’t keep others out', async () => {
