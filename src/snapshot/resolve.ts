@@ -1,0 +1,145 @@
+// A node as it is served: what it registered with, and what nodes.json5 and routes.json5 say over it. The server resolves
+// the nodes of its registry, a review those of an exported list; both get the same answer.
+
+import { familyOf, isExitRoute, prefixContains } from '../base/address.ts';
+import type { Address, Prefix } from '../base/address.ts';
+import type { Json } from '../base/canonical.ts';
+import type { Login, NodeId, StableId, Tag, UserId } from '../base/ids.ts';
+import { autoApprovedRoutes } from '../policy/approve.ts';
+import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
+import { decodeHostinfo } from '../wire/hostinfo.ts';
+import type { Hostinfo } from '../wire/hostinfo.ts';
+import { approvedRoutesOf, declarationOf } from './lookup.ts';
+import type { SelectableNode, Snapshot } from './snapshot.ts';
+import { userIdOf } from './user.ts';
+
+/** What a node brings: the part of a registration that declarations and policy look at. */
+export interface RegisteredNode {
+  readonly id: NodeId;
+  readonly stableId: StableId;
+  /** The MagicDNS label that it got from its own host name. */
+  readonly name: string;
+  /** The owner; null exactly when the node is tagged. */
+  readonly login: Login | null;
+  readonly tags: readonly Tag[];
+  /** IPv4 first. */
+  readonly addresses: readonly Address[];
+  /** tailcfg.Hostinfo as the client sent it. */
+  readonly hostinfo: { readonly [field: string]: Json | undefined };
+  /** Posture attributes set at run time. */
+  readonly attributes: Readonly<Record<string, { readonly value: string | number | boolean }>>;
+  /** Approved at run time, besides those of routes.json5. */
+  readonly approvedRoutes: readonly Prefix[];
+  readonly createdMs: number;
+  readonly authorized: boolean;
+}
+
+export interface ResolvedNode<R extends RegisteredNode> {
+  readonly record: R;
+  /** The MagicDNS label. */
+  readonly label: string;
+  /** Fully qualified, without the trailing dot. */
+  readonly fqdn: string;
+  /** The owner; null exactly when the node is tagged. */
+  readonly owner: Login | null;
+  readonly ownerId: UserId | null;
+  readonly tags: readonly Tag[];
+  /** IPv4 first. */
+  readonly addresses: readonly Address[];
+  /** By hand, declared and automatic approval together. */
+  readonly approvedRoutes: readonly Prefix[];
+  /** False: waits for an administrator, or is cut off (disabled, or its owner is). It sees nobody and nobody sees it. */
+  readonly authorized: boolean;
+  readonly hostinfo: Hostinfo;
+  /** What the policy looks at. */
+  readonly policyNode: PolicyNode;
+}
+
+/** A declared address goes over the registered one of its family. */
+const addressesOf = (record: RegisteredNode, declared: readonly Address[] | undefined): readonly Address[] => {
+  if (declared === undefined || declared.length === 0) return record.addresses;
+  const families = new Set(declared.map(familyOf));
+  return [...declared, ...record.addresses.filter((address) => !families.has(familyOf(address)))].sort(
+    (a, b) => familyOf(a) - familyOf(b),
+  );
+};
+
+const approves = (approved: Prefix, route: Prefix): boolean =>
+  approved === route || (!isExitRoute(route) && !isExitRoute(approved) && prefixContains(approved, route));
+
+/** Attributes that the hosted service derives from what the client reports, and those set at run time. */
+const postureOf = (record: RegisteredNode, hostinfo: Hostinfo): ReadonlyMap<string, Json> => {
+  const posture = new Map<string, Json>();
+  const version = /^\d+\.\d+\.\d+/.exec(hostinfo.IPNVersion ?? '')?.[0];
+  if (hostinfo.OS !== undefined) posture.set('node:os', hostinfo.OS.toLowerCase());
+  if (hostinfo.OSVersion !== undefined) posture.set('node:osVersion', hostinfo.OSVersion);
+  if (version !== undefined) {
+    posture.set('node:tsVersion', version);
+    posture.set('node:tsReleaseTrack', Number(version.split('.')[1]) % 2 === 0 ? 'stable' : 'unstable');
+  }
+  if (typeof hostinfo['StateEncrypted'] === 'boolean') posture.set('node:tsStateEncrypted', hostinfo['StateEncrypted']);
+  for (const [name, { value }] of Object.entries(record.attributes)) posture.set(name, value);
+  return posture;
+};
+
+/** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */
+export const resolveNode = <R extends RegisteredNode>(
+  snapshot: Snapshot,
+  record: R,
+  online: boolean,
+): ResolvedNode<R> => {
+  const selectable: SelectableNode = {
+    stableId: record.stableId,
+    label: record.name,
+    owner: record.login,
+    tags: record.tags,
+  };
+  const declaration = declarationOf(snapshot, selectable);
+  const tags = declaration?.tags ?? record.tags;
+  const owner = tags.length > 0 ? null : record.login;
+  const ownerId = owner === null ? null : userIdOf(owner);
+  const user = owner === null ? undefined : snapshot.userByLogin.get(owner.toLowerCase());
+  const label = declaration?.name ?? record.name;
+  const fqdn = `${label}.${snapshot.tailnet.baseDomain}`;
+  const addresses = addressesOf(record, declaration?.addresses);
+  const hostinfo = decodeHostinfo(record.hostinfo) ?? {};
+  const routableIPs = hostinfo.RoutableIPs ?? [];
+  const policyUser: PolicyUser | undefined = user && { id: user.id, login: user.login, role: user.role };
+  const approved = [
+    ...approvedRoutesOf(snapshot, { ...selectable, owner, tags }),
+    ...record.approvedRoutes,
+    ...(routableIPs.length > 0 ? autoApprovedRoutes(snapshot.policy, { tags, routableIPs }, policyUser) : []),
+  ];
+  const approvedRoutes = routableIPs.filter((route) => approved.some((by) => approves(by, route)));
+  return {
+    record,
+    label,
+    fqdn,
+    owner,
+    ownerId,
+    tags,
+    addresses,
+    approvedRoutes,
+    authorized:
+      (declaration?.approved ?? record.authorized) && declaration?.disabled !== true && user?.disabled !== true,
+    hostinfo,
+    policyNode: {
+      id: record.id,
+      stableId: record.stableId,
+      name: fqdn,
+      user: ownerId,
+      tags,
+      addresses,
+      routableIPs,
+      approvedRoutes,
+      createdMs: record.createdMs,
+      ...(approvedRoutes.length > 0 && { alive: online }),
+      posture: postureOf(record, hostinfo),
+    },
+  };
+};
+
+/** Whether the policy would see any difference. */
+export const samePolicyNode = (a: PolicyNode, b: PolicyNode): boolean => policyKey(a) === policyKey(b);
+
+const policyKey = ({ posture, ...node }: PolicyNode): string => JSON.stringify([node, [...(posture ?? [])]]);
