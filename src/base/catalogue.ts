@@ -107,6 +107,7 @@ export const catalogue = {
   'server/data-not-writable': 'The data folder cannot be written',
   'server/tailnet-broken': 'The tailnet folder has errors and nothing good is known',
   'server/source-unreadable': 'The source of the tailnet cannot be read',
+  'server/not-notified': 'The notification URL took no message',
   'server/no-history': 'A plain folder has no history',
   'server/rollback-broken': 'The commit to go back to has errors',
   'server/reconcile-fault': 'The server failed while it looked at a revision',

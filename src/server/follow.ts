@@ -1,18 +1,26 @@
-// Follows the source of the tailnet: reads a revision, compiles it, swaps the snapshot. What has errors is told and left
-// aside; the last good snapshot goes on serving.
+// Follows the source of the tailnet for a server: opens it with the server's settings, puts the reconcile loop on it, and
+// tells what happens to each revision in log, metrics, commit status and notifications.
 
-import { compareDiagnostics } from '../base/diagnostic.ts';
-import type { Diagnostic } from '../base/diagnostic.ts';
+import { readFileSync } from 'node:fs';
+import { compareDiagnostics, type Diagnostic } from '../base/diagnostic.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Metrics } from '../http/metrics.ts';
+import type { PublicPorts } from '../http/public.ts';
+import { resolveNode } from '../netmap/resolve.ts';
+import type { PolicyUser } from '../policy/facts.ts';
+import type { NodeRecord } from '../registry/record.ts';
+import type { GuardSide } from '../review/guard.ts';
 import { renderTerminal } from '../review/terminal.ts';
-import { compileSnapshot } from '../snapshot/compile.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Credential } from '../source/credential.ts';
+import { forgeOf, reportStatus, type CommitStatus } from '../source/forge.ts';
 import { openSource } from '../source/open.ts';
-import type { SourceStatus } from '../source/source.ts';
-import type { SourceTree } from '../source/tree.ts';
+import type { Source, SourceSettings, SourceStatus } from '../source/source.ts';
+import { createHookCheck } from '../source/webhook.ts';
 import { StartFailure } from './failure.ts';
 import type { Logger } from './log.ts';
+import { notify } from './notify.ts';
+import { openReconcile, type Pending, type Reconcile, type ReconcileEvent } from './reconcile.ts';
 import type { Settings } from './settings.ts';
 
 export interface Refused {
@@ -29,6 +37,11 @@ export interface Follower {
   readonly source: () => SourceStatus;
   /** Called after each swap. */
   readonly onSwap: (listener: (snapshot: Snapshot) => void) => void;
+  readonly reconcile: Reconcile;
+  /** For edits and history. */
+  readonly origin: Source;
+  /** `POST /hooks/git`; absent where no secret is set. */
+  readonly hook?: NonNullable<PublicPorts['webhook']>;
   readonly close: () => Promise<void>;
 }
 
@@ -40,102 +53,202 @@ export interface FollowInputs {
   readonly metrics: Metrics;
   readonly now: () => number;
   readonly colour: boolean;
+  /** Everything registered; the guard weighs a change by it. */
+  readonly nodes: () => Iterable<NodeRecord>;
 }
+
+/** A push that the host tells of before its own replicas know it is asked for once more. */
+const HOOK_AGAIN_MS = 2_000;
+
+const credentialOf = (settings: Settings): Credential | undefined => {
+  const { sourceUser, sourceToken, githubAppId, githubAppInstallation, githubAppKey } = settings;
+  if (githubAppId !== undefined && githubAppInstallation !== undefined && githubAppKey) {
+    return {
+      kind: 'github-app',
+      appId: githubAppId,
+      installationId: githubAppInstallation,
+      privateKeyPem: githubAppKey,
+    };
+  }
+  if (!sourceToken) return undefined;
+  return sourceUser === undefined
+    ? { kind: 'token', token: sourceToken }
+    : { kind: 'basic', username: sourceUser, password: sourceToken };
+};
+
+const sourceSettingsOf = (settings: Settings, dataDir: string): SourceSettings => {
+  const { branch, folder, depth, pollSeconds, sourceCa, sshKey, sshKnownHosts } = settings;
+  const credential = credentialOf(settings);
+  return {
+    dataDir,
+    ...(branch === undefined ? {} : { branch }),
+    ...(folder === undefined ? {} : { folder }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(pollSeconds === undefined ? {} : { pollMs: pollSeconds * 1000 }),
+    ...(credential === undefined ? {} : { credential }),
+    ...(sourceCa === undefined ? {} : { caPem: readFileSync(sourceCa, 'utf8') }),
+    ...(sshKey === undefined ? {} : { identityFile: sshKey }),
+    ...(sshKnownHosts === undefined ? {} : { knownHostsFile: sshKnownHosts }),
+  };
+};
+
+/** Registered nodes as a snapshot declares them, those that are let in. */
+const guardSide = (snapshot: Snapshot, nodes: Iterable<NodeRecord>): GuardSide => ({
+  snapshot,
+  nodes: Array.from(nodes, (record) => resolveNode(snapshot, record, true))
+    .filter(({ authorized }) => authorized)
+    .map(({ policyNode }) => policyNode),
+  userOf: (id): PolicyUser | undefined => snapshot.userById.get(id),
+});
+
+const isDiagnostic = (value: { readonly message: string }): value is Diagnostic => 'severity' in value;
 
 export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => {
   const { location, settings, dataFolder, log, metrics, now, colour } = inputs;
-  const opened = await openSource(location, {
-    dataDir: dataFolder,
-    ...(settings.branch === undefined ? {} : { branch: settings.branch }),
-    ...(settings.folder === undefined ? {} : { folder: settings.folder }),
-  });
   const fail = (reason: string): never => {
     throw new StartFailure(
       'state',
       'server/source-unreadable',
       reason,
-      'Name the tailnet folder: tailplane serve DIR. `tailplane init DIR` makes one.',
+      'Name the tailnet: tailplane serve DIR, or the URL of its git repository. `tailplane init DIR` makes one.',
     );
   };
+  const opened = await openSource(location, sourceSettingsOf(settings, dataFolder));
   if (!opened.ok) return fail(opened.reason);
   const source = opened.value;
-  const listeners: ((snapshot: Snapshot) => void)[] = [];
 
-  const compile = (tree: SourceTree): { snapshot?: Snapshot; diagnostics: readonly Diagnostic[]; report: string } => {
-    const { snapshot, diagnostics } = compileSnapshot({ revision: tree.revision, files: tree.files });
+  const show = (diagnostics: readonly Diagnostic[], files: ReadonlyMap<string, Uint8Array> | undefined): void => {
+    if (diagnostics.length === 0) return;
+    const sources = new Map(Array.from(files ?? [], ([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]));
     const sorted = [...diagnostics].sort(compareDiagnostics);
-    const sources = new Map(
-      [...tree.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')] as const),
-    );
-    const report = sorted.length === 0 ? '' : renderTerminal({ diagnostics: sorted, sources }, { colour });
-    return { ...(snapshot ? { snapshot } : {}), diagnostics: sorted, report };
-  };
-  const show = (report: string): void => {
-    if (report !== '') process.stderr.write(`${report}\n`);
+    process.stderr.write(`${renderTerminal({ diagnostics: sorted, sources }, { colour })}\n`);
   };
 
-  const first = await source.sync();
-  if (!first.ok) {
-    await source.close();
-    return fail(first.reason);
-  }
-  const initial = compile(first.value);
-  show(initial.report);
-  if (!initial.snapshot) {
-    await source.close();
+  const forge =
+    settings.statusToken && source.kind === 'https'
+      ? forgeOf(location, settings.statusToken, settings.gitHost as 'github' | 'gitlab' | 'gitea' | undefined)
+      : undefined;
+  const told = async (telling: Promise<Outcome<undefined>>): Promise<void> => {
+    const outcome = await telling;
+    if (!outcome.ok) log.warn({ code: outcome.code }, outcome.reason);
+  };
+  const tellHost = (status: CommitStatus): void => {
+    if (forge) void told(reportStatus(forge, status));
+  };
+  const tellOperators = (event: ReconcileEvent): void => {
+    const { notifyUrl, notifySecret } = settings;
+    if (notifyUrl === undefined || !notifySecret) return;
+    const { transition, pending } = event;
+    const message = { type: `tailnet.${transition.kind}`, ...transition, obstacles: pending?.obstacles };
+    void told(notify({ url: notifyUrl, secret: notifySecret, now }, message));
+  };
+
+  const logEvent = ({ transition, pending, warnings = [], files, tookMs }: ReconcileEvent): void => {
+    const { kind, revision, subject } = transition;
+    const about = { revision, ...(subject === undefined ? {} : { subject }) };
+    if (kind === 'taken') {
+      log.info({ ...about, tookMs }, 'this revision serves now');
+      for (const warning of warnings) if (!isDiagnostic(warning)) log.warn(about, warning.message);
+      show(warnings.filter(isDiagnostic), files);
+    } else if (kind === 'rejected' || kind === 'held') {
+      const first = pending?.obstacles[0];
+      const more = (pending?.obstacles.length ?? 1) - 1;
+      const reason = `${first?.message ?? 'it cannot be taken'}${more > 0 ? ` (and ${more} more)` : ''}`;
+      const allowedBy = first?.allowedBy === undefined ? {} : { allowedBy: first.allowedBy };
+      log.error({ ...about, ...allowedBy }, `the last good revision goes on serving; the newest is ${kind}: ${reason}`);
+      show(pending?.diagnostics ?? [], files);
+    } else log.warn(about, `the tailnet was ${kind.replace('-', ' ')} by hand`);
+  };
+
+  const statusOf = (commit: string, pending: Pending | undefined): CommitStatus => {
+    const first = pending?.obstacles[0];
+    if (!pending) return { commit, state: 'success', description: 'Served by the control server.' };
+    return { commit, state: 'failure', description: `Not served (${pending.state}): ${first?.message ?? ''}` };
+  };
+
+  const reconciled = await openReconcile({
+    source,
+    origin: `${location}#${settings.branch ?? ''}:${settings.folder ?? ''}`,
+    dataDir: dataFolder,
+    now,
+    sideOf: (snapshot) => guardSide(snapshot, inputs.nodes()),
+    onEvent: (event) => {
+      const { transition, commit, pending, tookMs } = event;
+      metrics.count('reconciles_total', 1, { outcome: transition.kind });
+      if (transition.kind === 'taken') metrics.observe('reconcile_seconds', tookMs / 1000);
+      logEvent(event);
+      if (commit && /^(?:taken|held|rejected|rolled-back)$/.test(transition.kind))
+        tellHost(statusOf(commit.id, pending));
+      tellOperators(event);
+    },
+    onFailing: ({ code, reason }) => {
+      metrics.count('reconciles_total', 1, { outcome: 'failing' });
+      log.warn({ code }, `the source can't be read: ${reason}`);
+    },
+    onFault: (fault) => log.error({ err: fault }, 'fault in the reconcile loop'),
+  });
+  if (!reconciled.ok) {
+    const { code, reason, diagnostics, files } = reconciled;
+    if (code !== 'server/tailnet-broken') return fail(reason);
+    show(diagnostics, files);
     throw new StartFailure(
       'state',
-      'server/tailnet-broken',
-      `The tailnet in ${location} has errors; see above.`,
-      `Mend them; \`tailplane lint ${location}\` shows them again.`,
+      code,
+      diagnostics.length > 0 ? `The tailnet in ${location} has errors; see above.` : reason,
+      `Mend it; \`tailplane lint\` shows errors in a folder.`,
     );
   }
-  let current = initial.snapshot;
-  let refused: Refused | undefined;
+  const reconcile = reconciled.value;
 
-  const take = (seen: Outcome<SourceTree>): void => {
-    if (!seen.ok) {
-      log.warn({ code: seen.code }, `the source can't be read: ${seen.reason}`);
-      metrics.count('reconciles_total', 1, { outcome: 'unreadable' });
-      return;
-    }
-    const tree = seen.value;
-    if (tree.revision === current.revision) {
-      refused = undefined;
-      return;
-    }
-    const startedMs = performance.now();
-    const { snapshot, diagnostics, report } = compile(tree);
-    if (!snapshot) {
-      refused = { revision: tree.revision, atMs: now(), diagnostics };
-      metrics.count('reconciles_total', 1, { outcome: 'refused' });
-      const errors = diagnostics.filter(({ severity }) => severity === 'error').length;
-      log.error({ revision: tree.revision, errors }, 'the tailnet has errors; the last good one goes on serving');
-      show(report);
-      return;
-    }
-    const same = snapshot.digest === current.digest;
-    current = snapshot;
-    refused = undefined;
-    metrics.count('reconciles_total', 1, { outcome: same ? 'same' : 'taken' });
-    if (!same) for (const listener of listeners) listener(snapshot);
-    log.info(
-      { revision: tree.revision, tookMs: Math.round(performance.now() - startedMs) },
-      same ? 'nothing that clients notice has changed' : 'a new tailnet serves',
-    );
-  };
-  const unwatch = source.watch(take);
+  metrics.gauge('source_failures', 'Attempts to read the source that failed in a row', () => source.status().failures);
+  metrics.gauge('source_checked_seconds', 'Unix time at which the source was last asked', () =>
+    Math.round((source.status().checkedAtMs ?? 0) / 1000),
+  );
+  metrics.gauge('revision_pending', '1 while the newest revision is not the one that serves', () =>
+    reconcile.status().pending ? 1 : 0,
+  );
+  metrics.gauge('revision_since_seconds', 'Unix time since which the revision serves', () =>
+    Math.round(reconcile.status().serving.sinceMs / 1000),
+  );
+
+  const check = settings.webhookSecret && createHookCheck(settings.webhookSecret);
+  const hook: Follower['hook'] =
+    check &&
+    (async (headers, body) => {
+      const answer = (status: number) => Promise.resolve({ status, type: 'text/plain', body: '' });
+      const seen = check({ headers, body, nowMs: now() });
+      metrics.count('webhooks_total', 1, { outcome: seen.ok ? seen.value.host : 'refused' });
+      if (!seen.ok) {
+        log.warn({ code: seen.code }, seen.reason);
+        // A delivery that came before did its work then.
+        return await answer(seen.code === 'source/hook-replayed' ? 200 : 403);
+      }
+      const { branch } = source.status();
+      const { isPush, ref } = seen.value;
+      if (!isPush || (ref !== undefined && branch !== undefined && ref !== `refs/heads/${branch}`))
+        return await answer(200);
+      const before = source.status().revision;
+      const ask = async (isAgain: boolean): Promise<void> => {
+        await reconcile.sync();
+        if (isAgain || source.status().revision !== before) return;
+        setTimeout(() => void ask(true).catch(fault), HOOK_AGAIN_MS).unref();
+      };
+      const fault = (error: unknown): void => log.error({ err: error }, 'fault in the reconcile loop');
+      void ask(false).catch(fault);
+      return await answer(202);
+    });
 
   return {
-    snapshot: () => current,
-    refused: () => refused,
+    snapshot: () => reconcile.snapshot(),
+    refused: () => {
+      const { pending } = reconcile.status();
+      return pending && { revision: pending.revision, atMs: pending.atMs, diagnostics: pending.diagnostics };
+    },
     source: () => source.status(),
-    onSwap: (listener) => {
-      listeners.push(listener);
-    },
-    close: async () => {
-      unwatch();
-      await source.close();
-    },
+    onSwap: (listener) => reconcile.onSwap(listener),
+    reconcile,
+    origin: source,
+    ...(hook ? { hook } : {}),
+    close: () => reconcile.close(),
   };
 };

@@ -205,6 +205,7 @@ const assemble = async (
     metrics,
     now,
     colour,
+    nodes: () => registry.view.nodes.values(),
   });
   teardown.push('source', () => follower.close());
 
@@ -288,6 +289,7 @@ const assemble = async (
     unready: () => (registry.status().state === 'refusing' ? ['registrations are refused: the disk fails'] : []),
     ...(relay ? { relayRequest: relay.handleRequest } : {}),
     verify: async (body) => ({ status: 200, type: 'application/json', body: await verifyAnswer(body, admitNode) }),
+    ...(follower.hook && { webhook: follower.hook }),
     metrics,
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
