@@ -13,7 +13,7 @@ import type { DerpRegion } from '../wire/derp.ts';
 import type { Login, User } from '../wire/user.ts';
 import { peerHostinfoOf } from '../wire/hostinfo.ts';
 import { accountOfNode, ownerProfile } from './account.ts';
-import { addBit, addBits, createBits, removeBit } from './bits.ts';
+import { addBit, createBits, removeBit } from './bits.ts';
 import { commonLook, compare, createEntry, lookKey, PATCHABLE } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { moveToFront, unlink } from './order.ts';
@@ -189,11 +189,13 @@ export const createTailnet = (
     if (upserts.length === 0 && removals.length === 0) return;
     const impact = world.population.apply({ upserts: upserts.map((entry) => entry.node.policyNode), removals });
     const candidates = createBits(world.slots.length);
-    addBits(candidates, world.routed);
     for (const entry of upserts) {
       if (show(entry)) entry.replacedAt = stamp(entry);
-      addBit(candidates, entry.slot);
       sessions.mark(entry.id, PART.all, 'node');
+    }
+    for (const id of impact.changed) {
+      const entry = world.entries.get(id);
+      if (entry) addBit(candidates, entry.slot);
     }
     for (const id of impact.filters) sessions.mark(id, PART.filter, 'node');
     for (const id of impact.ssh) sessions.mark(id, PART.ssh, 'node');

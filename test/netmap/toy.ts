@@ -102,6 +102,7 @@ class Toy implements Population {
   readonly classCount = 0;
   version = 0;
   readonly #toy: ToyPolicy;
+  readonly #sets = new Map<NodeId, NodeSet>();
 
   constructor(toy: ToyPolicy, nodes: Iterable<PolicyNode>) {
     this.#toy = toy;
@@ -137,7 +138,9 @@ class Toy implements Population {
   }
 
   #answers(id: NodeId): { filter: string; ssh: string; caps: string; peers: string } {
-    const peers = [...this.visiblePeers(id)].map((peer) => [peer, { ...this.peerView(id, peer), node: undefined }]);
+    const peers = this.#all()
+      .filter((peer) => this.sees(id, peer))
+      .map((peer) => [peer, { ...this.peerView(id, peer), node: undefined }]);
     return {
       filter: JSON.stringify(this.compactFilterFor(id)),
       ssh: JSON.stringify(this.sshFor(id)),
@@ -146,8 +149,15 @@ class Toy implements Population {
     };
   }
 
+  /** How the node looks to each of those who see it. */
+  #views(id: NodeId): string {
+    const viewers = this.#all().filter((viewer) => this.sees(viewer, id));
+    return JSON.stringify(viewers.map((viewer) => [viewer, { ...this.peerView(viewer, id), node: undefined }]));
+  }
+
   apply({ upserts = [], removals = [] }: Parameters<Population['apply']>[0]): Impact {
     const before = new Map(this.#all().map((id) => [id, this.#answers(id)]));
+    const views = new Map(this.#all().map((id) => [id, this.#views(id)]));
     const changed: NodeId[] = [];
     const removed: NodeId[] = [];
     for (const node of upserts) {
@@ -158,6 +168,7 @@ class Toy implements Population {
     this.version++;
     const differs = (what: 'filter' | 'ssh' | 'caps' | 'peers'): NodeSet =>
       setOf(this.#all().filter((id) => this.#answers(id)[what] !== before.get(id)?.[what]));
+    for (const id of this.#all()) if (!changed.includes(id) && this.#views(id) !== views.get(id)) changed.push(id);
     return {
       filters: differs('filter'),
       ssh: differs('ssh'),
@@ -213,8 +224,21 @@ class Toy implements Population {
     };
   }
 
+  /** One live object for each node, which holds the node itself: the least that a caller may rely on. */
   visiblePeers(id: NodeId): NodeSet {
-    return setOf(this.#all().filter((other) => this.sees(id, other)));
+    const known = this.#sets.get(id);
+    if (known) return known;
+    const has = (other: NodeId): boolean => other === id || this.sees(id, other);
+    const members = (): NodeId[] => this.#all().filter(has);
+    const set: NodeSet = {
+      has,
+      get size() {
+        return members().length;
+      },
+      [Symbol.iterator]: () => members().values(),
+    };
+    this.#sets.set(id, set);
+    return set;
   }
 
   sees(viewer: NodeId, peer: NodeId): boolean {
@@ -224,10 +248,11 @@ class Toy implements Population {
     return a !== undefined && b !== undefined && (this.#reaches(a, b) || this.#reaches(b, a));
   }
 
-  #router(viewer: PolicyNode, route: Prefix): NodeId | undefined {
+  /** The router that came first of those that are there. */
+  #primary(reachable: (node: PolicyNode) => boolean, route: Prefix): NodeId | undefined {
     return this.#all()
       .map((id) => this.#node(id))
-      .filter((node) => node.approvedRoutes.includes(route) && node.alive !== false && this.#reaches(viewer, node))
+      .filter((node) => node.approvedRoutes.includes(route) && node.alive !== false && reachable(node))
       .sort((a, b) => a.createdMs - b.createdMs || a.id - b.id)[0]?.id;
   }
 
@@ -235,7 +260,7 @@ class Toy implements Population {
     const a = this.#node(viewer);
     const b = this.#node(peer);
     const addresses = this.#own(b).filter((address) => address.includes(':') || !this.#toy.ipv6Only.has(groupOf(a)));
-    const routes = b.approvedRoutes.filter((route) => this.#router(a, route) === peer);
+    const routes = b.approvedRoutes.filter((route) => this.#primary((node) => this.#reaches(a, node), route) === peer);
     return {
       node: b,
       addresses,
@@ -253,7 +278,8 @@ class Toy implements Population {
     // prettier-ignore
     const node = this.#node(id);
     const addresses = this.#own(node);
-    return { addresses, allowedIPs: [...addresses.map(hostPrefix), ...node.approvedRoutes], primaryRoutes: [] };
+    const primaryRoutes = node.approvedRoutes.filter((route) => this.#primary(() => true, route) === id);
+    return { addresses, allowedIPs: [...addresses.map(hostPrefix), ...node.approvedRoutes], primaryRoutes };
   }
 
   whois(): CapMap {
