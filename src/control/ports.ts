@@ -100,7 +100,7 @@ export interface SessionStatus {
   readonly state: 'waiting' | 'open' | 'slow';
 }
 
-/** An SSH session that waits for a person to confirm it. */
+/** An SSH session that waits for a person to confirm it, or was decided in the last minute. */
 export interface SshCheck {
   readonly id: string;
   readonly source: NodeId;
@@ -109,6 +109,7 @@ export interface SshCheck {
   readonly localUser: string;
   readonly createdMs: number;
   readonly expiresMs: number;
+  readonly state: 'pending' | 'approved' | 'denied';
 }
 
 export interface Control {

@@ -16,6 +16,8 @@ const ID_BYTES = 20;
 /** The client asks again after half an hour; we answer before. */
 const HOLD_MS = 10 * 60_000;
 const MAX_CHECKS = 1000;
+/** How long a decision is remembered for its page, and for a client that lost the answer. */
+const DECIDED_MS = 60_000;
 
 export interface SshPorts {
   readonly now: () => number;
@@ -31,12 +33,6 @@ export interface SshChecks extends Pick<Control, 'sshChecks' | 'decideSshCheck'>
   readonly handle: (call: Call) => Promise<void>;
 }
 
-/** A check and those who wait for it. */
-interface OpenCheck extends SshCheck {
-  decision: 'accept' | 'reject' | undefined;
-  readonly waiters: Set<() => void>;
-}
-
 const ACCEPT: SshAction = {
   accept: true,
   allowAgentForwarding: true,
@@ -47,7 +43,9 @@ const reject = (message: string): SshAction => ({ reject: true, message: `${mess
 
 export const createSshChecks = (ports: SshPorts): SshChecks => {
   const { netmap, now, registry } = ports;
-  const checks = new Map<string, OpenCheck>();
+  const checks = new Map<string, SshCheck>();
+  /** Requests that wait for a decision, by check. */
+  const waiters = new Map<string, Set<() => void>>();
   /** When a confirmation was given, by who asks for what. */
   const passed = new Map<string, number>();
 
@@ -63,38 +61,31 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     `https://unused/machine/ssh/action/${check.source}/to/${check.destination}` +
     `?ssh_user=${encodeURIComponent(check.sshUser)}&local_user=${encodeURIComponent(check.localUser)}&auth_id=${check.id}`;
 
-  const open = (source: NodeId, destination: NodeId, sshUser: string, localUser: string): OpenCheck | undefined => {
+  const open = (source: NodeId, destination: NodeId, sshUser: string, localUser: string): SshCheck | undefined => {
     forget();
     if (checks.size >= MAX_CHECKS) return undefined;
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase();
     const createdMs = now();
-    const times = { createdMs, expiresMs: createdMs + ports.loginMs };
-    const check: OpenCheck = {
-      id,
-      source,
-      destination,
-      sshUser,
-      localUser,
-      ...times,
-      decision: undefined,
-      waiters: new Set(),
-    };
+    const expiresMs = createdMs + ports.loginMs;
+    const check: SshCheck = { id, source, destination, sshUser, localUser, createdMs, expiresMs, state: 'pending' };
     checks.set(id, check);
     return check;
   };
 
-  const decided = (check: OpenCheck, gone: AbortSignal): Promise<void> =>
+  /** The check as it is when it was decided, the client gave up, or it is time to answer something. */
+  const decided = ({ id, expiresMs }: SshCheck, gone: AbortSignal): Promise<SshCheck | undefined> =>
     new Promise((resolve) => {
       const told = (): void => {
         clearTimeout(timer);
         gone.removeEventListener('abort', told);
-        check.waiters.delete(told);
-        resolve();
+        waiters.get(id)?.delete(told);
+        if (waiters.get(id)?.size === 0) waiters.delete(id);
+        resolve(checks.get(id));
       };
-      const timer = setTimeout(told, Math.min(HOLD_MS, Math.max(check.expiresMs - now(), 0)));
-      check.waiters.add(told);
+      const timer = setTimeout(told, Math.min(HOLD_MS, Math.max(expiresMs - now(), 0)));
+      waiters.set(id, (waiters.get(id) ?? new Set()).add(told));
       gone.addEventListener('abort', told);
-      if (check.decision || gone.aborted) told();
+      if (checks.get(id)?.state !== 'pending' || gone.aborted) told();
     });
 
   const actionFor = async (call: Call, source: NodeId, destination: NodeId): Promise<SshAction> => {
@@ -115,10 +106,9 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
       const message = `# This session needs a confirmation. To give it, open:\n#\n#   ${ports.url}/ssh/check/${check.id}\n`;
       return { message, holdAndDelegate: actionUrl(check) };
     }
-    await decided(asked, call.gone);
-    if (!asked.decision) return { holdAndDelegate: actionUrl(asked) };
-    checks.delete(asked.id);
-    if (asked.decision === 'reject') return reject('The session was refused.');
+    const check = await decided(asked, call.gone);
+    if (!check || check.state === 'pending') return { holdAndDelegate: actionUrl(asked) };
+    if (check.state === 'denied') return reject('The session was refused.');
     if (decision.checkPeriodMs > 0) passed.set(subject, now());
     return ACCEPT;
   };
@@ -142,21 +132,19 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     },
     sshChecks: () => {
       forget();
-      return [...checks.values()].filter((check) => !check.decision);
+      return [...checks.values()];
     },
     decideSshCheck: (id, decision, decidedBy): Outcome<SshCheck> => {
       const check = checks.get(id);
-      if (!check || check.decision || check.expiresMs <= now())
+      if (check?.state !== 'pending' || check.expiresMs <= now())
         return refuse('control/unknown-check', 'There is no such check, or its time is over.');
-      check.decision = decision;
-      for (const tell of check.waiters) tell();
-      ports.note('info', 'ssh check decided', {
-        decision,
-        decidedBy,
-        source: check.source,
-        destination: check.destination,
-      });
-      return accept(check);
+      const state = decision === 'accept' ? 'approved' : 'denied';
+      const after: SshCheck = { ...check, state, expiresMs: now() + DECIDED_MS };
+      checks.set(id, after);
+      for (const tell of waiters.get(id) ?? []) tell();
+      const { source, destination } = check;
+      ports.note('info', 'ssh check decided', { decision, decidedBy, source, destination });
+      return accept(after);
     },
   };
 };

@@ -122,7 +122,7 @@ test('an SSH session in check mode waits for a person', async (t) => {
   await t.test('refused', async () => {
     world.netmap.sshDecision = check;
     const held = ask(delegateOf(await ask(first)));
-    const [open] = world.control.sshChecks();
+    const open = world.control.sshChecks().find(({ state }) => state === 'pending');
     assert.ok(world.control.decideSshCheck(open!.id, 'reject', 'alice').ok);
     assert.equal((await held)['reject'], true);
   });
@@ -131,11 +131,16 @@ test('an SSH session in check mode waits for a person', async (t) => {
     const action = await ask(first);
     assert.match(String(action['message']), /https:\/\/tail\.example\.com\/ssh\/check\/[a-z2-7]{32}/);
     const held = ask(delegateOf(action));
-    const [open] = world.control.sshChecks();
+    const open = world.control.sshChecks().find(({ state }) => state === 'pending');
     assert.deepEqual([open!.source, open!.destination, open!.sshUser], [source.id, destination.id, 'root']);
     assert.ok(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok);
     assert.equal((await held)['accept'], true);
     assert.equal((await ask(first))['accept'], true, 'without asking again');
     assert.equal(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok, false, 'decided once');
+    assert.deepEqual(
+      world.control.sshChecks().map(({ state }) => state),
+      ['denied', 'approved'],
+      'both are remembered for their pages',
+    );
   });
 });
