@@ -256,20 +256,45 @@ export const openDatabase = async (bytes: Uint8Array | undefined): Promise<Regis
   const texts = (text: string, id: SqlValue, column: string): string[] =>
     [...select(text, [id])].map((row) => String(row[column]));
 
-  const partsOf = (id: SqlValue): Parts => ({
-    addresses: texts('SELECT address FROM node_addresses WHERE node_id = ? ORDER BY position', id, 'address'),
-    tags: texts('SELECT tag FROM node_tags WHERE node_id = ? ORDER BY tag', id, 'tag'),
-    routes: texts('SELECT route FROM node_routes WHERE node_id = ? ORDER BY route', id, 'route'),
-    attributes: Object.fromEntries(
-      [...select('SELECT name, value, expires_ms FROM node_attributes WHERE node_id = ?', [id])].map((row) => [
-        String(row['name']),
-        {
-          value: json(row['value'] ?? 'null') as NodeAttribute['value'],
-          expiresMs: row['expires_ms'] as number | null,
-        },
-      ]),
-    ),
-  });
+  /** The rows of a child table for one node after the other; nodes have to be asked for in the order of their ids. */
+  const childrenOf = (text: string): ((id: SqlValue) => Row[]) => {
+    const rows = select(text)[Symbol.iterator]();
+    let next = rows.next();
+    return (id) => {
+      const found: Row[] = [];
+      while (!next.done && next.value['node_id'] === id) {
+        found.push(next.value);
+        next = rows.next();
+      }
+      return found;
+    };
+  };
+
+  const readNodes = function* (): Iterable<NodeRecord> {
+    const addresses = childrenOf('SELECT node_id, address FROM node_addresses ORDER BY node_id, position');
+    const tags = childrenOf('SELECT node_id, tag FROM node_tags ORDER BY node_id, tag');
+    const routes = childrenOf('SELECT node_id, route FROM node_routes ORDER BY node_id, route');
+    const attributes = childrenOf(
+      'SELECT node_id, name, value, expires_ms FROM node_attributes ORDER BY node_id, name',
+    );
+    for (const row of select('SELECT * FROM nodes ORDER BY id')) {
+      const id = row['id'] ?? null;
+      yield nodeOf(row, {
+        addresses: addresses(id).map((child) => String(child['address'])),
+        tags: tags(id).map((child) => String(child['tag'])),
+        routes: routes(id).map((child) => String(child['route'])),
+        attributes: Object.fromEntries(
+          attributes(id).map((child) => [
+            String(child['name']),
+            {
+              value: json(child['value'] ?? 'null') as NodeAttribute['value'],
+              expiresMs: child['expires_ms'] as number | null,
+            },
+          ]),
+        ),
+      });
+    }
+  };
 
   const putNode = (node: NodeRecord): void => {
     run(INSERT_NODE, nodeValues(node));
@@ -318,8 +343,8 @@ export const openDatabase = async (bytes: Uint8Array | undefined): Promise<Regis
         logins: [...select('SELECT * FROM logins')].map(loginOf),
       };
       let nodes: NodeRecord[] = [];
-      for (const row of select('SELECT * FROM nodes ORDER BY id')) {
-        nodes.push(nodeOf(row, partsOf(row['id'] ?? null)));
+      for (const node of readNodes()) {
+        nodes.push(node);
         if (nodes.length < chunkNodes) continue;
         yield { ...none, nodes };
         nodes = [];

@@ -5,19 +5,19 @@ import fs from 'node:fs';
 import type { Address } from '../base/address.ts';
 import { createBackups, type BackupPlan } from './backups.ts';
 import type { RegistryChange } from './change.ts';
-import type { Dropped, Head, Rows } from './database.ts';
+import type { Head, Rows } from './database.ts';
 import { realDisk, type Disk } from './disk.ts';
 import { createEngine } from './engine.ts';
 import { changeOf } from './fact.ts';
 import { RegistryFault } from './fault.ts';
 import { lockFolder, type FolderLock } from './lock.ts';
 import { openLog, type JournalLog } from './log.ts';
-import type { KeyId, LoginId } from './record.ts';
+import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeRecord } from './record.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { Registry, RegistryWarning } from './registry.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { emptyState, fold, type RegistryState } from './state.ts';
-import { CHUNK_NODES, FILE_NAME, storeOn, threadStore, type Store } from './store.ts';
+import { CHUNK_NODES, FILE_NAME, storeOn, threadStore, type SaveStep, type Store } from './store.ts';
 
 export interface RegistrySettings {
   /** The data folder; made with mode 0700 if absent. */
@@ -44,15 +44,18 @@ const SNAPSHOT_AT_BYTES = 16 * 1024 * 1024;
 /** A save that failed is not tried again sooner than this by a growing journal. */
 const SAVE_PAUSE_MS = 30_000;
 
-/** What changed since the file was written. */
+/**
+ * What changed since the file was written, each record as it is now, or null where it is gone. Records are never changed in
+ * place, so taking this map takes the state: no copy is made, whatever its size.
+ */
 interface Dirty {
-  readonly nodes: Set<NodeId>;
-  readonly keys: Set<KeyId>;
-  readonly keyUses: Set<KeyId>;
-  readonly logins: Set<LoginId>;
+  readonly nodes: Map<NodeId, NodeRecord | null>;
+  readonly keys: Map<KeyId, KeyRecord | null>;
+  readonly keyUses: Map<KeyId, KeyUse | null>;
+  readonly logins: Map<LoginId, LoginRecord | null>;
 }
 
-const cleanSlate = (): Dirty => ({ nodes: new Set(), keys: new Set(), keyUses: new Set(), logins: new Set() });
+const cleanSlate = (): Dirty => ({ nodes: new Map(), keys: new Map(), keyUses: new Map(), logins: new Map() });
 
 const isClean = (dirty: Dirty): boolean =>
   dirty.nodes.size + dirty.keys.size + dirty.keyUses.size + dirty.logins.size === 0;
@@ -60,41 +63,59 @@ const isClean = (dirty: Dirty): boolean =>
 const markChange = (dirty: Dirty, change: RegistryChange): void => {
   switch (change.kind) {
     case 'node-added':
+      dirty.nodes.set(change.node.id, change.node);
+      return;
     case 'node-removed':
-      dirty.nodes.add(change.node.id);
+      dirty.nodes.set(change.node.id, null);
       return;
     case 'node-changed':
-      dirty.nodes.add(change.after.id);
+      dirty.nodes.set(change.after.id, change.after);
       return;
     case 'key':
-      dirty.keys.add((change.after ?? change.before)?.id as KeyId);
+      dirty.keys.set((change.after ?? change.before)?.id as KeyId, change.after);
       return;
     case 'key-use':
-      dirty.keyUses.add((change.after ?? change.before)?.keyId as KeyId);
+      dirty.keyUses.set((change.after ?? change.before)?.keyId as KeyId, change.after);
       return;
     case 'login':
-      dirty.logins.add((change.after ?? change.before)?.id as LoginId);
+      dirty.logins.set((change.after ?? change.before)?.id as LoginId, change.after);
   }
 };
 
-const mergeInto = (dirty: Dirty, other: Dirty): void => {
-  for (const id of other.nodes) dirty.nodes.add(id);
-  for (const id of other.keys) dirty.keys.add(id);
-  for (const id of other.keyUses) dirty.keyUses.add(id);
-  for (const id of other.logins) dirty.logins.add(id);
+/** Puts back what could not be written, under what has changed since. */
+const mergeUnder = (dirty: Dirty, older: Dirty): void => {
+  const put = <K, V>(into: Map<K, V>, from: Map<K, V>): void => {
+    for (const [key, value] of from) if (!into.has(key)) into.set(key, value);
+  };
+  put(dirty.nodes, older.nodes);
+  put(dirty.keys, older.keys);
+  put(dirty.keyUses, older.keyUses);
+  put(dirty.logins, older.logins);
 };
 
-const present = <K, V>(ids: Iterable<K>, table: ReadonlyMap<K, V>): V[] =>
-  [...ids].flatMap((id) => {
-    const value = table.get(id);
-    return value === undefined ? [] : [value];
-  });
-
-const chunksOf = function* (rows: Rows): Iterable<Rows> {
-  yield { ...rows, nodes: [] };
-  for (let i = 0; i < rows.nodes.length; i += CHUNK_NODES) {
-    yield { keys: [], keyUses: [], logins: [], nodes: rows.nodes.slice(i, i + CHUNK_NODES) };
+const batchesOf = function* <T>(items: Iterable<T>, size: number): Iterable<readonly T[]> {
+  let batch: T[] = [];
+  for (const item of items) {
+    batch.push(item);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
   }
+  if (batch.length > 0) yield batch;
+};
+
+const isThere = <T>(value: T | null): value is T => value !== null;
+
+/** Everything that changed is taken out before anything is put in: a name or an address may have moved between nodes. */
+const stepsOf = function* ({ nodes, keys, keyUses, logins }: Dirty): Iterable<SaveStep> {
+  const none = { nodes: [], keys: [], keyUses: [], logins: [] };
+  yield { drop: { nodes: [], keys: [...keys.keys()], keyUses: [...keyUses.keys()], logins: [...logins.keys()] } };
+  for (const ids of batchesOf(nodes.keys(), 10 * CHUNK_NODES)) yield { drop: { ...none, nodes: ids } };
+  for (const some of batchesOf(keys.values(), CHUNK_NODES)) yield { put: { ...none, keys: some.filter(isThere) } };
+  for (const some of batchesOf(keyUses.values(), CHUNK_NODES))
+    yield { put: { ...none, keyUses: some.filter(isThere) } };
+  for (const some of batchesOf(logins.values(), CHUNK_NODES)) yield { put: { ...none, logins: some.filter(isThere) } };
+  for (const some of batchesOf(nodes.values(), CHUNK_NODES)) yield { put: { ...none, nodes: some.filter(isThere) } };
 };
 
 const takeRows = (state: RegistryState, rows: Rows): void => {
@@ -196,31 +217,23 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
   });
 
   /** Takes the state between two batches; a new segment begins, so that the ones before it can go when the file is written. */
-  const capture = async (): Promise<{ taken: Dirty; head: Head; dropped: Dropped; rows: Rows }> => {
+  const capture = async (): Promise<{ taken: Dirty; head: Head }> => {
     await log.rotate();
     const taken = dirty;
     dirty = cleanSlate();
-    const { nodes, keys, keyUses, logins } = taken;
     return {
       taken,
       head: { seq: log.lastSeq(), nextNodeId: state.nextNodeId, cursor: state.cursor, savedMs: now() },
-      dropped: { nodes: [...nodes], keys: [...keys], keyUses: [...keyUses], logins: [...logins] },
-      rows: {
-        nodes: present(nodes, state.nodes),
-        keys: present(keys, state.keys),
-        keyUses: present(keyUses, state.keyUses),
-        logins: present(logins, state.logins),
-      },
     };
   };
 
   const save = async (): Promise<void> => {
     if (hasFile && isClean(dirty)) return;
-    const { taken, head, dropped, rows } = await engine.between(capture);
+    const { taken, head } = await engine.between(capture);
     try {
-      await store.write({ head, dropped, chunks: chunksOf(rows) });
+      await store.write(head, stepsOf(taken));
     } catch (error) {
-      mergeInto(dirty, taken);
+      mergeUnder(dirty, taken);
       throw error;
     }
     hasFile = true;

@@ -2,10 +2,9 @@
 
 import { once } from 'node:events';
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import type { Rows } from './database.ts';
 import { realDisk } from './disk.ts';
 import { RegistryFault } from './fault.ts';
-import { storeOn, type FromThread, type ThreadData, type ToThread } from './store.ts';
+import { storeOn, type FromThread, type SaveStep, type ThreadData, type ToThread } from './store.ts';
 
 const port = parentPort as MessagePort;
 const { folder, nowMs } = workerData as ThreadData;
@@ -13,13 +12,13 @@ const store = storeOn(realDisk, folder, () => nowMs);
 
 const say = (message: FromThread): void => port.postMessage(message);
 
-/** One chunk at a time: the next is asked for when the last is in the database. */
-const receive = async function* (): AsyncIterable<Rows> {
+/** One step at a time: the next is asked for when the last is done. */
+const receive = async function* (): AsyncIterable<SaveStep> {
   for (;;) {
     say({ kind: 'more' });
     const [message] = (await once(port, 'message')) as [ToThread];
-    if (message.kind !== 'rows') return;
-    yield JSON.parse(message.json) as Rows;
+    if (message.kind !== 'step') return;
+    yield JSON.parse(message.json) as SaveStep;
   }
 };
 
@@ -29,7 +28,7 @@ const work = async (job: ToThread): Promise<void> => {
       const head = await store.read((rows) => say({ kind: 'rows', json: JSON.stringify(rows) }));
       say({ kind: 'done', head });
     } else if (job.kind === 'write') {
-      await store.write({ head: job.head, dropped: job.dropped, chunks: receive() });
+      await store.write(job.head, receive());
       say({ kind: 'done', head: undefined });
     }
   } catch (error) {

@@ -14,17 +14,13 @@ import { SCHEMA_VERSION } from './schema.ts';
 export const FILE_NAME = 'registry.db';
 export const BACKUP_FOLDER = 'backups';
 
-export interface Save {
-  readonly head: Head;
-  readonly dropped: Dropped;
-  readonly chunks: Iterable<Rows> | AsyncIterable<Rows>;
-}
+export type SaveStep = { readonly drop: Dropped } | { readonly put: Rows };
 
 export interface Store {
   /** The head of the file after all its rows were taken; undefined if there is no file. Migrates an older file. */
   readonly read: (take: (rows: Rows) => void) => Promise<Head | undefined>;
   /** Brings the file up to date; the old one stays as it is until the new one is durable. */
-  readonly write: (save: Save) => Promise<void>;
+  readonly write: (head: Head, steps: Iterable<SaveStep> | AsyncIterable<SaveStep>) => Promise<void>;
 }
 
 /** A hundred nodes are about 200 KB of JSON: a millisecond to make. */
@@ -58,11 +54,13 @@ export const storeOn = (disk: Disk, folder: string, now: () => number): Store =>
       database.close();
     }
   },
-  write: async ({ head, dropped, chunks }) => {
+  write: async (head, steps) => {
     const database = await openDatabase(await disk.read(`${folder}/${FILE_NAME}`));
     try {
-      database.drop(dropped);
-      for await (const rows of chunks) database.put(rows);
+      for await (const step of steps) {
+        if ('drop' in step) database.drop(step.drop);
+        else database.put(step.put);
+      }
       database.setHead(head);
       await replaceFile(disk, folder, FILE_NAME, database.toBytes());
     } finally {
@@ -71,16 +69,16 @@ export const storeOn = (disk: Disk, folder: string, now: () => number): Store =>
   },
 });
 
-/** What the thread is told and what it answers. Rows are JSON text. */
+/** What the thread is told and what it answers. Rows and steps are JSON text. */
 export type ToThread =
   | { readonly kind: 'read' }
-  | { readonly kind: 'write'; readonly head: Head; readonly dropped: Dropped }
-  | { readonly kind: 'rows'; readonly json: string }
+  | { readonly kind: 'write'; readonly head: Head }
+  | { readonly kind: 'step'; readonly json: string }
   | { readonly kind: 'end' };
 
 export type FromThread =
   | { readonly kind: 'rows'; readonly json: string }
-  /** Ready for one more chunk. */
+  /** Ready for one more step. */
   | { readonly kind: 'more' }
   | { readonly kind: 'done'; readonly head: Head | undefined }
   | { readonly kind: 'fault'; readonly code: Code | undefined; readonly message: string; readonly help: string };
@@ -129,12 +127,12 @@ export const threadStore = (folder: string, now: () => number): Store => ({
       if (message.kind === 'rows') take(JSON.parse(message.json) as Rows);
       return undefined;
     }),
-  write: async ({ head, dropped, chunks }) => {
-    if (!(Symbol.iterator in chunks)) throw new TypeError('a thread is told rows that are at hand');
-    const rest = chunks[Symbol.iterator]();
-    await runThread({ folder, nowMs: now() }, { kind: 'write', head, dropped }, () => {
+  write: async (head, steps) => {
+    if (!(Symbol.iterator in steps)) throw new TypeError('a thread is told steps that are at hand');
+    const rest = steps[Symbol.iterator]();
+    await runThread({ folder, nowMs: now() }, { kind: 'write', head }, () => {
       const { done, value } = rest.next();
-      return done ? { kind: 'end' } : { kind: 'rows', json: JSON.stringify(value) };
+      return done ? { kind: 'end' } : { kind: 'step', json: JSON.stringify(value) };
     });
   },
 });
