@@ -265,9 +265,14 @@ export const openReconcile = async (
     };
   };
 
-  const sync = async (): Promise<Outcome<ReconcileStatus>> => {
+  const ask = async (): Promise<Outcome<SourceTree>> => {
     const seen = await source.sync();
     await inTurn(async () => await receive(seen));
+    return seen;
+  };
+
+  const sync = async (): Promise<Outcome<ReconcileStatus>> => {
+    const seen = await ask();
     return seen.ok ? accept(status()) : seen;
   };
 
@@ -346,7 +351,7 @@ export const openReconcile = async (
     if (snapshot) good = { snapshot, tree, sinceMs: keptAtMs };
     recorded = snapshot !== undefined;
   }
-  const first = sync();
+  const first = ask();
   if (good) {
     // The host may be away or slow: what was good serves meanwhile.
     let waiting: NodeJS.Timeout | undefined;
