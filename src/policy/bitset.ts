@@ -49,6 +49,17 @@ export const countBits = (set: Bitset): number => {
   return count;
 };
 
+export const forEachBit = (set: Bitset, visit: (bit: number) => void): void => {
+  const { words } = set;
+  for (let i = 0; i < words.length; i++) {
+    let word = words[i] as number;
+    while (word !== 0) {
+      visit(i * 32 + 31 - Math.clz32(word & -word));
+      word &= word - 1;
+    }
+  }
+};
+
 /** The members, ascending. */
 export function* bitsOf(set: Bitset): IterableIterator<number> {
   const { words } = set;

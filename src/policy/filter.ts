@@ -3,7 +3,7 @@
 // for the wire, where rules that were written with the same sources do.
 
 import { hostPrefix, parseAddressBits, type Address } from '../base/address.ts';
-import { EMPTY_SET, setHasAddress } from '../base/ipset.ts';
+import { setHasAddress } from '../base/ipset.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { CapMap, FilterRule, NetPortRange, PortRange } from '../wire/filter.ts';
 import { addBit, countBits, createBitset, equalBitsets, hasBit, type Bitset } from './bitset.ts';
@@ -200,21 +200,20 @@ const buildFilter = (state: Membership, entry: NodeEntry, form: Form): readonly 
 };
 
 export const compactFilter = (state: Membership, entry: NodeEntry): readonly FilterRule[] =>
-  (entry.compact ??= buildFilter(state, entry, {
+  buildFilter(state, entry, {
     sourcesOfSet: (id) => compactSources(state, id),
     arrange: (sources) => sources,
-    sourcesOfNodes: (members) => compactTexts(addressesOf(state, members), EMPTY_SET),
+    sourcesOfNodes: (members) => compactTexts(addressesOf(state, members)),
     placeOf: (rule) => ({ key: `${rule.sources} ${rule.protocol}`, position: rule.index }),
     placeOfOwn: ({ classes }, rule) => ({
       key: `own ${classes.map(({ index }) => index).join(' ')} ${rule.protocol}`,
       position: rule.index,
     }),
-  }));
+  });
 
 export const hostedFilter = (state: Membership, entry: NodeEntry): readonly FilterRule[] => {
   const plan = (state.mergePlan ??= planMerges(state));
-  if (entry.hosted?.plan === plan) return entry.hosted.rules;
-  const rules = buildFilter(state, entry, {
+  return buildFilter(state, entry, {
     sourcesOfSet: (id) => hostedSources(state, id),
     arrange: numericIpv6,
     sourcesOfNodes: (members) => sortTexts(addressesOf(state, members)),
@@ -233,8 +232,6 @@ export const hostedFilter = (state: Membership, entry: NodeEntry): readonly Filt
         : { key: `${equal.id} ${rule.protocol}`, position: Math.min(equal.first, rule.index) };
     },
   });
-  entry.hosted = { plan, rules };
-  return rules;
 };
 
 /** What the rules of the node give to the peer, in the order of the filter. */

@@ -4,9 +4,10 @@
 
 import type { Address, Prefix } from '../base/address.ts';
 import type { NodeId, UserId } from '../base/ids.ts';
-import type { CapMap, FilterRule } from '../wire/filter.ts';
+import type { CapMap } from '../wire/filter.ts';
 import type { SshPolicy } from '../wire/ssh.ts';
-import { addAll, addBit, bitsOf, createBitset, hasBit, removeBit, type Bitset } from './bitset.ts';
+import { createAddressBook, type AddressBook } from './addressbook.ts';
+import { addAll, addBit, createBitset, forEachBit, hasBit, removeBit, type Bitset } from './bitset.ts';
 import { createClassifier, type Classifier, type ClassTraits } from './classes.ts';
 import type { CompiledPolicy, CompiledRule, SourceSet } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
@@ -53,8 +54,6 @@ export interface NodeEntry {
   cls: NodeClass;
   /** By what the viewer reaches through the node. */
   readonly views: Map<string, PeerView>;
-  hosted?: { readonly plan: MergePlan; readonly rules: readonly FilterRule[] } | undefined;
-  compact?: readonly FilterRule[] | undefined;
   ssh?: SshPolicy | undefined;
 }
 
@@ -69,12 +68,15 @@ export interface Membership {
   /** The classes of a user's untagged devices. */
   readonly classesOf: Map<UserId, Set<NodeClass>>;
   readonly byAddress: Map<Address, NodeId>;
+  readonly addresses: AddressBook;
   readonly routes: RouteTable;
   readonly userOf: (id: UserId) => PolicyUser | undefined;
   /** Which rules of the service's form fall together; made on demand. */
   mergePlan?: MergePlan | undefined;
   classFor(node: PolicyNode): NodeClass;
   dropClass(cls: NodeClass): void;
+  /** Classes whose nodes see those of the class. */
+  visibleOf(cls: NodeClass): Bitset;
 }
 
 /** Rules and sets by the atom that brings a class to them. */
@@ -86,6 +88,14 @@ interface Inverted {
   readonly steeredByTag: ReadonlyMap<number, readonly number[]>;
   readonly companionsByHolder: ReadonlyMap<number, readonly number[]>;
 }
+
+const addTo = (set: Bitset | undefined, bit: number): void => {
+  if (set) addBit(set, bit);
+};
+
+const removeFrom = (set: Bitset | undefined, bit: number): void => {
+  if (set) removeBit(set, bit);
+};
 
 const pushTo = <K>(map: Map<K, number[]>, key: K, value: number): void => {
   const list = map.get(key);
@@ -208,12 +218,7 @@ export const createMembership = (
     classes[index] = cls;
     byKey.set(cls.key, cls);
     for (const rule of rules) addBit(receiversOf(rule), index);
-    const visible = visibleFrom(cls);
-    cls.visible = visible;
-    for (const other of bitsOf(visible)) {
-      const seen = classes[other]?.visible;
-      if (seen) addBit(seen, index);
-    }
+    if (hasVisible) forEachBit(visibleOf(cls), (other) => addTo(classes[other]?.visible, index));
     membership.mergePlan = undefined;
     return cls;
   };
@@ -221,11 +226,16 @@ export const createMembership = (
   const receiversOf = (rule: number): Bitset =>
     (sets[(policy.rules[rule] as CompiledRule).sources] as SetState).receivers;
 
-  const visibleFrom = (cls: NodeClass): Bitset => {
+  // While nobody has asked who sees whom, a class that comes or goes has nobody to tell.
+  let hasVisible = false;
+  const visibleOf = (cls: NodeClass): Bitset => {
+    if (cls.visible) return cls.visible;
+    hasVisible = true;
     const visible = createBitset(classes.length);
     for (const id of cls.sets) addAll(visible, (sets[id] as SetState).receivers);
     const sources = new Set(cls.rules.map((rule) => (policy.rules[rule] as CompiledRule).sources));
     for (const id of sources) addAll(visible, (sets[id] as SetState).touch);
+    cls.visible = visible;
     return visible;
   };
 
@@ -237,14 +247,17 @@ export const createMembership = (
     selfRules,
     classesOf: new Map(),
     byAddress: new Map(),
+    addresses: createAddressBook(() => membership.nodes.values()),
     routes,
     userOf,
     classFor: (node) => {
       const traits = classifier.traitsOf(node, node.user === null ? undefined : userOf(node.user));
       return byKey.get(traits.key) ?? createClass(traits);
     },
+    visibleOf,
     dropClass: (cls) => {
       const { index } = cls;
+      const visible = hasVisible ? visibleOf(cls) : undefined;
       for (const id of cls.sets) {
         const state = sets[id] as SetState;
         removeBit(state.identity, index);
@@ -252,10 +265,7 @@ export const createMembership = (
         removeBit(state.touch, index);
       }
       for (const rule of cls.rules) removeBit(receiversOf(rule), index);
-      for (const other of bitsOf(cls.visible ?? createBitset())) {
-        const seen = classes[other]?.visible;
-        if (seen) removeBit(seen, index);
-      }
+      if (visible) forEachBit(visible, (other) => removeFrom(classes[other]?.visible, index));
       classes[index] = undefined;
       byKey.delete(cls.key);
       free.push(index);

@@ -5,7 +5,7 @@ import { familyOf, hostPrefix, type Address, type Prefix } from '../base/address
 import type { NodeId } from '../base/ids.ts';
 import type { CapMap } from '../wire/filter.ts';
 import { hasNoIpv4 } from './attributes.ts';
-import { bitsOf, createBitset, hasBit, type Bitset } from './bitset.ts';
+import { bitsOf, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { PolicyNode } from './facts.ts';
 import type { Membership, NodeEntry } from './membership.ts';
 import { mayExitThrough, routerFor } from './routers.ts';
@@ -53,7 +53,9 @@ export const nodeSetOf = (
     has,
     get size() {
       let size = 0;
-      for (const index of bitsOf(classes)) size += state.classes[index]?.members.size ?? 0;
+      forEachBit(classes, (index) => {
+        size += state.classes[index]?.members.size ?? 0;
+      });
       for (const id of more) {
         const entry = state.nodes.get(id);
         if (entry && !hasBit(classes, entry.cls.index)) size++;
@@ -86,11 +88,11 @@ export const ownPeers = (state: Membership, { node, cls }: NodeEntry): ReadonlyS
 };
 
 export const visiblePeers = (state: Membership, entry: NodeEntry): NodeSet =>
-  nodeSetOf(state, entry.cls.visible ?? createBitset(), ownPeers(state, entry), entry.node.id);
+  nodeSetOf(state, state.visibleOf(entry.cls), ownPeers(state, entry), entry.node.id);
 
-export const sees = (a: NodeEntry, b: NodeEntry): boolean => {
+export const sees = (state: Membership, a: NodeEntry, b: NodeEntry): boolean => {
   if (a === b) return false;
-  if (a.cls.visible && hasBit(a.cls.visible, b.cls.index)) return true;
+  if (hasBit(state.visibleOf(a.cls), b.cls.index)) return true;
   const sameUser = !a.cls.tagged && !b.cls.tagged && a.node.user !== null && a.node.user === b.node.user;
   return sameUser && (a.cls.selfSource || b.cls.selfSource);
 };

@@ -1,6 +1,6 @@
 // Nodes under a policy: the live index from which every answer to a client is taken. Nodes that no selector tells apart
 // are one class; rules hold bitsets of classes, so a node's change costs its class and nothing loops over pairs of nodes.
-// Every answer is made when it is first asked for and kept until a change touches it.
+// Answers are made when they are asked for; their shared parts are kept until a change touches them.
 
 import type { NodeId, UserId } from '../base/ids.ts';
 import type { Json } from '../base/canonical.ts';
@@ -124,7 +124,7 @@ export const populate = (
     sshFor: (id) => sshPolicyOf(state, entryOf(id)),
     capsFor: (id) => capMapOf(state, entryOf(id).cls),
     visiblePeers: (id) => visiblePeers(state, entryOf(id)),
-    sees: (viewer, peer) => sees(entryOf(viewer), entryOf(peer)),
+    sees: (viewer, peer) => sees(state, entryOf(viewer), entryOf(peer)),
     peerView: (viewer, peer) => peerView(state, entryOf(viewer), entryOf(peer)),
     selfView: (id) => selfView(state, entryOf(id)),
     whois: (id, peer) => whois(state, entryOf(id), entryOf(peer)),
@@ -138,6 +138,7 @@ const insert = (state: Membership, node: PolicyNode): NodeEntry => {
   state.nodes.set(node.id, entry);
   cls.members.add(node.id);
   for (const address of node.addresses) state.byAddress.set(address, node.id);
+  state.addresses.insert(entry);
   if (cls.routes.length > 0) state.routes.add(node, cls.routes);
   if (!cls.tagged && node.user !== null) {
     const own = cls.byOwner.get(node.user);
@@ -150,7 +151,9 @@ const insert = (state: Membership, node: PolicyNode): NodeEntry => {
   return entry;
 };
 
-const remove = (state: Membership, { node, cls }: NodeEntry): void => {
+const remove = (state: Membership, entry: NodeEntry): void => {
+  const { node, cls } = entry;
+  state.addresses.remove(entry);
   state.nodes.delete(node.id);
   cls.members.delete(node.id);
   for (const address of node.addresses) if (state.byAddress.get(address) === node.id) state.byAddress.delete(address);
@@ -178,7 +181,7 @@ const touch = (state: Membership, { node, cls }: NodeEntry, touched: Touched): v
     set.compact = undefined;
     addAll(touched.filters, set.receivers);
   }
-  if (cls.visible) addAll(touched.peers, cls.visible);
+  addAll(touched.peers, state.visibleOf(cls));
   if (!cls.tagged && node.user !== null && (state.selfRules.length > 0 || state.policy.ssh.length > 0)) {
     touched.owners.add(node.user);
   }
@@ -197,7 +200,7 @@ const touchRoutes = (state: Membership, cls: NodeClass, touched: Touched): void 
   for (const route of cls.routes) {
     for (const { id } of state.routes.routersOf(route)) {
       const router = state.nodes.get(id)?.cls;
-      if (router?.visible) addAll(touched.peers, router.visible);
+      if (router) addAll(touched.peers, state.visibleOf(router));
       touched.changed.add(id);
     }
   }
@@ -266,12 +269,8 @@ const applyChange = (state: Membership, change: PopulationChange): Impact => {
   return impact;
 };
 
-/** Drops the answers that a change touches. */
+/** Drops the kept answers that a change touches. */
 const forget = (state: Membership, impact: Impact): void => {
-  for (const id of impact.filters) {
-    const entry = state.nodes.get(id) as NodeEntry;
-    entry.compact = undefined;
-  }
   for (const id of impact.ssh) (state.nodes.get(id) as NodeEntry).ssh = undefined;
 };
 

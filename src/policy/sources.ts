@@ -10,7 +10,6 @@ import {
   setHasAddress,
   subtractSets,
   unionSets,
-  type IpRange,
   type IpSet,
 } from '../base/ipset.ts';
 import { bitsOf, hasBit } from './bitset.ts';
@@ -18,8 +17,9 @@ import type { AddressAtom } from './compile.ts';
 import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import { EVERYTHING_SET, formatSpan, TAILNET_RANGES, TAILNET_SET } from './ranges.ts';
 
-/** Sources as their parts: single addresses of nodes, texts that are printed as they are, and the addresses of these. */
+/** Sources beside the nodes that are listed whole: texts that are printed as they are, and the addresses of these. */
 interface Parts {
+  /** Single addresses of nodes. */
   readonly addresses: readonly Address[];
   readonly texts: readonly string[];
   readonly ranges: IpSet;
@@ -40,7 +40,6 @@ export const entriesOf = function* (state: Membership, classes: Iterable<number>
 
 const partsOf = (state: Membership, set: SetState): Parts => {
   const addresses: Address[] = [];
-  for (const { node } of entriesOf(state, bitsOf(set.identity))) addresses.push(...node.addresses);
   const texts: string[] = [];
   const sets: IpSet[] = [];
   const atoms = addressAtomsOf(state, set);
@@ -91,23 +90,28 @@ export const hostedSources = (state: Membership, id: number): readonly string[] 
   const set = state.sets[id] as SetState;
   if (!set.hosted) {
     const { addresses, texts } = partsOf(state, set);
-    set.hosted = sortTexts([...addresses, ...texts]);
+    const all = [...addresses, ...texts];
+    for (const { node } of entriesOf(state, bitsOf(set.identity))) all.push(...node.addresses);
+    set.hosted = sortTexts(all);
   }
   return set.hosted;
 };
 
 /** The fewest ranges of exactly these addresses. */
-export const compactTexts = (addresses: Iterable<Address>, ranges: IpSet): readonly string[] => {
-  const all: IpRange[] = ipSetRanges(ranges);
-  for (const address of addresses) all.push(addressRange(address));
-  return Object.freeze(ipSetRanges(ipSetOfRanges(all)).map(formatRange));
-};
+export const compactTexts = (addresses: readonly Address[]): readonly string[] =>
+  Object.freeze(ipSetRanges(ipSetOfRanges(addresses.map(addressRange))).map(formatRange));
 
 export const compactSources = (state: Membership, id: number): readonly string[] => {
   const set = state.sets[id] as SetState;
   if (!set.compact) {
     const { addresses, ranges, everything } = partsOf(state, set);
-    set.compact = everything ? Object.freeze(['*']) : compactTexts(addresses, ranges);
+    const listed = [...state.addresses.rangesOf(set.identity, 4), ...state.addresses.rangesOf(set.identity, 6)];
+    const others = [...addresses.map(addressRange), ...ipSetRanges(ranges)];
+    const texts =
+      others.length === 0
+        ? listed.map(({ text }) => text)
+        : ipSetRanges(ipSetOfRanges([...listed, ...others])).map(formatRange);
+    set.compact = Object.freeze(everything ? ['*'] : texts);
   }
   return set.compact;
 };
