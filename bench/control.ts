@@ -59,7 +59,7 @@ if (spawnSync('go', ['version']).status !== 0) {
 }
 
 const seconds = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
-const cpu = ({ server_cpu_s }: Stage): string => `${server_cpu_s.toFixed(1)} CPU s`;
+const cpu = ({ server_cpu_s }: Stage): string => `${server_cpu_s.toFixed(2)} CPU s`;
 const lost = (got: number, needed: number): string => (got < needed ? `; ${needed - got} of ${needed} MISSED` : '');
 
 /** Stage, what was measured, and in brackets what was wrong with it. */

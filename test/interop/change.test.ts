@@ -105,3 +105,28 @@ describe('a tailnet that changes', { skip, timeout: 120_000 }, () => {
     );
   });
 });
+
+describe('clients that reach each other through the relay alone', { skip, timeout: 120_000 }, () => {
+  let tailnet: Tailnet;
+  let alpha: Client;
+  let beta: Client;
+
+  before(async () => {
+    tailnet = await Tailnet.start();
+    [alpha, beta] = (await tailnet.joined(['alpha', 'beta'], 'relayed')) as [Client, Client];
+    await seeEachOther([alpha, beta]);
+  });
+  afterEach((t) => tailnet.note(t));
+  after(async () => tailnet?.stop());
+
+  test('go on with an open connection after the server, and its relay, restarted', async (t) => {
+    const talk = await alpha.talkTo(beta);
+    assert.equal(await talk.say('before', 5_000), 'beta: before');
+    await tailnet.server.stop();
+    await tailnet.server.startAgain();
+    const start = performance.now();
+    assert.equal(await talk.say('after', 20_000), 'beta: after');
+    t.diagnostic(`answered ${Math.round(performance.now() - start)} ms after the server was ready`);
+    talk.close();
+  });
+});

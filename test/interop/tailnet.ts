@@ -70,10 +70,10 @@ export class Tailnet {
     return ['up', '--login-server', this.server.url, '--authkey', key, '--hostname', client.name, '--timeout', '20s'];
   }
 
-  /** Starts clients and joins them, one after the other. */
+  /** Starts clients and joins them. */
   async joined(names: readonly string[], weather: Weather = 'clear', key?: string): Promise<Client[]> {
     const joined = await Promise.all(names.map(async (name) => this.client(name, weather)));
-    for (const client of joined) await client.tell(...this.up(client, key));
+    await Promise.all(joined.map(async (client) => client.tell(...this.up(client, key))));
     return joined;
   }
 

@@ -75,12 +75,12 @@ export class Task {
   }
 
   /**
-   * Asks it to end, and makes it end after `graceMs`. Resolves to how long it took until the last process of the group was
-   * gone, in milliseconds: `npm start` itself is gone before the server that it started.
+   * Asks it to end as a service manager does, and makes the whole group end after `graceMs`. Resolves to how long it took
+   * until the last process of the group was gone, in milliseconds.
    */
   async stop(graceMs = 5_000): Promise<number> {
     const start = performance.now();
-    this.signal('SIGTERM');
+    this.#child.kill('SIGTERM');
     const patience = setTimeout(() => this.signal('SIGKILL'), graceMs);
     await this.#ended;
     while (isAlive(this.#child)) await sleep(5);
