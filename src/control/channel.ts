@@ -32,6 +32,11 @@ export class Channel extends Duplex {
   readonly #encode: (parts: readonly Uint8Array[]) => Uint8Array;
   readonly #maxWriteBytes: number;
   #before: Uint8Array;
+  /**
+   * Whether a record came that only the machine itself can have made. The handshake's first message can be recorded and
+   * played again by anybody; then `proven` is never emitted.
+   */
+  isProven = false;
 
   constructor(socket: Duplex, crypto: Crypto, keys: ChannelKeys, options: ChannelOptions = {}) {
     super({ allowHalfOpen: false, highWaterMark: 64 * 1024 });
@@ -50,6 +55,10 @@ export class Channel extends Duplex {
   #receive(bytes: Uint8Array): void {
     let room = true;
     const sound = this.#decoder.push(bytes, (plaintext) => {
+      if (!this.isProven) {
+        this.isProven = true;
+        this.emit('proven');
+      }
       room = this.push(plaintext);
     });
     if (!sound) this.destroy();

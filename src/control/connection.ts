@@ -34,9 +34,34 @@ export type Handler = (call: Call) => void | Promise<void>;
 export interface ConnectionPorts {
   readonly limits: ControlLimits;
   readonly wheel: Wheel;
+  /** For the requests of all connections. */
+  readonly bodies: Room;
   readonly note: Note;
   readonly handle: Handler;
 }
+
+/** Bytes that may be held at a time. */
+export interface Room {
+  /** False if there is not so much left. */
+  readonly take: (sizeBytes: number) => boolean;
+  readonly give: (sizeBytes: number) => void;
+}
+
+/** A room inside another takes from both. */
+export const createRoom = (limitBytes: number, outer?: Room): Room => {
+  let usedBytes = 0;
+  return {
+    take: (sizeBytes) => {
+      if (usedBytes + sizeBytes > limitBytes || outer?.take(sizeBytes) === false) return false;
+      usedBytes += sizeBytes;
+      return true;
+    },
+    give: (sizeBytes) => {
+      usedBytes -= sizeBytes;
+      outer?.give(sizeBytes);
+    },
+  };
+};
 
 const SETTINGS: http2.ServerOptions = {
   settings: { maxConcurrentStreams: 256, maxHeaderListSize: 16 * 1024, enablePush: false },
@@ -52,6 +77,8 @@ const answer = (
   headers: Readonly<Record<string, string>> = {},
 ): void => {
   if (stream.destroyed || stream.headersSent) return;
+  // A body that nobody reads would keep the stream open.
+  stream.resume();
   if (body.length === 0) {
     stream.respond({ ':status': status, ...headers }, { endStream: true });
     return;
@@ -62,34 +89,43 @@ const answer = (
   stream.end(bytes);
 };
 
-const readBody = (stream: ServerHttp2Stream, limits: ControlLimits): Promise<Uint8Array | undefined> =>
+const readBody = (stream: ServerHttp2Stream, limits: ControlLimits, room: Room): Promise<Uint8Array | undefined> =>
   new Promise((resolve) => {
     const parts: Buffer[] = [];
     let sizeBytes = 0;
-    const refuse = (status: number, text: string): void => {
+    const settle = (body: Uint8Array | undefined): void => {
       clearTimeout(timer);
-      stream.removeAllListeners('data');
+      stream.off('data', read);
+      room.give(sizeBytes);
+      sizeBytes = 0;
+      resolve(body);
+    };
+    const refuse = (status: number, text: string): void => {
+      settle(undefined);
       answer(stream, status, text);
       stream.close(http2.constants.NGHTTP2_NO_ERROR);
-      resolve(undefined);
+    };
+    const read = (part: Buffer): void => {
+      if (sizeBytes + part.length > limits.bodyBytes) refuse(413, 'the request is too large');
+      else if (!room.take(part.length)) refuse(503, 'too many requests at a time');
+      else {
+        sizeBytes += part.length;
+        parts.push(part);
+      }
     };
     const timer = setTimeout(() => refuse(408, 'the request took too long'), limits.bodyTimeoutMs);
-    stream.on('data', (part: Buffer) => {
-      sizeBytes += part.length;
-      if (sizeBytes > limits.bodyBytes) refuse(413, 'the request is too large');
-      else parts.push(part);
-    });
-    stream.once('end', () => {
-      clearTimeout(timer);
-      resolve(parts.length === 1 ? parts[0] : concatBytes(...parts));
-    });
-    stream.once('close', () => {
-      clearTimeout(timer);
-      resolve(undefined);
-    });
+    stream.on('data', read);
+    stream.once('end', () => settle(parts.length === 1 ? parts[0] : concatBytes(...parts)));
+    stream.once('close', () => settle(undefined));
   });
 
-const serve = (ports: ConnectionPorts, peer: Peer, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void => {
+const serve = (
+  ports: ConnectionPorts,
+  peer: Peer,
+  room: Room,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): void => {
   const gone = new AbortController();
   stream.on('error', () => stream.destroy());
   stream.once('close', () => gone.abort());
@@ -102,7 +138,7 @@ const serve = (ports: ConnectionPorts, peer: Peer, stream: ServerHttp2Stream, he
     query: new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1)),
     stream,
     gone: gone.signal,
-    readBody: () => readBody(stream, ports.limits),
+    readBody: () => readBody(stream, ports.limits, room),
     answer: (status, body, extra) => answer(stream, status, body, extra),
   };
   const failed = (fault: unknown): void => {
@@ -142,6 +178,8 @@ const probe = (session: ServerHttp2Session, { limits, wheel }: ConnectionPorts):
 
 export interface Connection {
   readonly peer: Peer;
+  /** Whether the machine itself is there, and not somebody who plays its first message again. */
+  readonly isProven: () => boolean;
   /** Lets running requests finish and takes no more. */
   readonly drain: () => void;
   readonly destroy: () => void;
@@ -151,19 +189,22 @@ export const openConnection = (
   ports: ConnectionPorts,
   peer: Peer,
   channel: Channel,
-  closed: () => void,
+  on: { readonly proven: () => void; readonly closed: () => void },
 ): Connection => {
   const session = http2.performServerHandshake(channel, SETTINGS);
   const stopProbing = probe(session, ports);
-  session.on('stream', (stream, headers) => serve(ports, peer, stream, headers));
+  const room = createRoom(2 * ports.limits.bodyBytes, ports.bodies);
+  channel.once('proven', on.proven);
+  session.on('stream', (stream, headers) => serve(ports, peer, room, stream, headers));
   session.on('error', () => session.destroy());
   session.once('close', () => {
     stopProbing();
     channel.destroy();
-    closed();
+    on.closed();
   });
   return {
     peer,
+    isProven: () => channel.isProven,
     drain: () => session.close(),
     destroy: () => session.destroy(),
   };

@@ -2,12 +2,13 @@
 // This file puts its parts together; each part has a file of its own.
 
 import { createCallbacks } from './callback.ts';
-import { openConnection, type Call, type Connection, type Handler } from './connection.ts';
+import { createRoom, openConnection, type Call, type Connection, type Handler } from './connection.ts';
 import { createErrands } from './errand.ts';
 import { farewellOf } from './farewell.ts';
 import { keyAnswerOf } from './key.ts';
 import { createLogins } from './logins.ts';
 import { createMapHandler } from './map.ts';
+import { createObserver } from './observe.ts';
 import { createOutbox } from './outbox.ts';
 import type { Control, ControlLimits, ControlOptions, ControlPorts } from './ports.ts';
 import { createPresence } from './presence.ts';
@@ -28,6 +29,7 @@ export const DEFAULT_LIMITS: ControlLimits = {
   handshakeTimeoutMs: 10_000,
   bodyTimeoutMs: 15_000,
   bodyBytes: 1 << 20,
+  allBodiesBytes: 128 << 20,
   probeEveryMs: 55_000,
   probeAnswerMs: 20_000,
   offlineGraceMs: 10_000,
@@ -54,6 +56,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const scheduler = createScheduler(SLICE_MS, onFault);
   const wheel = createWheel();
   const standing = createStanding(snapshot, registry);
+  const observer = createObserver(registry, standing, note);
   const outbox = createOutbox(scheduler, limits.gatherMs, now);
   const { offlineGraceMs, loginMs } = limits;
   const presence = createPresence({ now, registry, netmap, snapshot, note, offlineGraceMs });
@@ -61,9 +64,9 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
   const callbacks = createCallbacks(presence, random, now);
   const errands = createErrands({ registry, netmap, standing, note, publishDns: ports.publishDns });
-  const shared = { now, registry, netmap, presence, scheduler, standing, limits, note };
-  const register = createRegisterHandler({ ...shared, snapshot, logins, meter });
-  const map = createMapHandler({ ...shared, outbox, wheel, meter });
+  const shared = { now, netmap, presence, scheduler, standing, observer, limits, meter, note };
+  const register = createRegisterHandler({ ...shared, registry, snapshot, logins });
+  const map = createMapHandler({ ...shared, outbox, wheel });
 
   const routes = new Map<string, Route>([
     ['/machine/register', { method: 'POST', handler: register }],
@@ -90,39 +93,51 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   };
 
   const connections = new Set<Connection>();
-  /** Connections of machines that had no node when they came, in the order in which they came. */
-  const strangers = new Set<Connection>();
   const byMachine = new Map<string, Set<Connection>>();
+  /** Connections that have not proven to be of a machine with a node, in the order in which they came. */
+  const strangers = new Set<Connection>();
   let closing = false;
-
-  const connected = (peer: Peer, channel: Channel): void => {
-    const siblings = byMachine.get(peer.machineKey) ?? new Set();
-    const connection = openConnection({ limits, wheel, note, handle }, peer, channel, () => {
-      connections.delete(connection);
-      strangers.delete(connection);
-      siblings.delete(connection);
-      if (siblings.size === 0) byMachine.delete(peer.machineKey);
-    });
-    connections.add(connection);
-    siblings.add(connection);
-    byMachine.set(peer.machineKey, siblings);
-    // A set remembers in which order its members came.
-    const [oldest] = siblings;
-    if (siblings.size > limits.connectionsPerMachine) oldest?.destroy();
-    if (!isKnown(peer)) makeRoomFor(connection);
-  };
 
   const isKnown = (peer: Peer): boolean => registry.view.byMachineKey.has(peer.machineKey);
 
   /** Anybody can make a machine key, so those whom nobody knows share a part of the room, and can't take it all. */
-  const makeRoomFor = (stranger: Connection): void => {
-    strangers.add(stranger);
+  const limitStrangers = (): void => {
     for (const connection of strangers) {
       if (strangers.size <= limits.strangers) return;
       strangers.delete(connection);
-      // By now it may be a node of ours.
-      if (!isKnown(connection.peer)) connection.destroy();
+      // It may be a node of ours by now.
+      if (!connection.isProven() || !isKnown(connection.peer)) connection.destroy();
     }
+  };
+
+  const proven = (connection: Connection): void => {
+    const { machineKey } = connection.peer;
+    const siblings = byMachine.get(machineKey) ?? new Set();
+    byMachine.set(machineKey, siblings.add(connection));
+    if (isKnown(connection.peer)) strangers.delete(connection);
+    // A set remembers in which order its members came.
+    const [oldest] = siblings;
+    if (siblings.size > limits.connectionsPerMachine) oldest?.destroy();
+  };
+
+  const disconnected = (connection: Connection): void => {
+    connections.delete(connection);
+    strangers.delete(connection);
+    const siblings = byMachine.get(connection.peer.machineKey);
+    siblings?.delete(connection);
+    if (siblings?.size === 0) byMachine.delete(connection.peer.machineKey);
+  };
+
+  const bodies = createRoom(limits.allBodiesBytes);
+  const connected = (peer: Peer, channel: Channel): void => {
+    const connection = openConnection({ limits, wheel, bodies, note, handle }, peer, channel, {
+      proven: () => proven(connection),
+      closed: () => disconnected(connection),
+    });
+    connections.add(connection);
+    strangers.add(connection);
+    if (connection.isProven()) proven(connection);
+    limitStrangers();
   };
 
   const upgrade = createUpgrade({

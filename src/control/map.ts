@@ -2,12 +2,12 @@
 // and a read-only look (protocol: controlclient/direct.go, sendMapRequest; headscale and testcontrol answer alike).
 
 import type { NodeRecord, Observation } from '../registry/record.ts';
-import type { Registry } from '../registry/registry.ts';
 import { OLDEST_VERSION } from '../wire/capability.ts';
 import { homeRegionOf } from '../wire/hostinfo.ts';
 import { decodeMapRequest, type MapRequest } from '../wire/map.ts';
 import type { Call } from './connection.ts';
 import type { Outbox } from './outbox.ts';
+import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
 import type { Presence } from './presence.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -17,13 +17,13 @@ import type { Wheel } from './wheel.ts';
 
 export interface MapPorts {
   readonly now: () => number;
-  readonly registry: Registry;
   readonly netmap: MapSource;
   readonly presence: Presence;
   readonly outbox: Outbox;
   readonly scheduler: Scheduler;
   readonly wheel: Wheel;
   readonly standing: Standing;
+  readonly observer: Observer;
   readonly limits: ControlLimits;
   readonly meter: Meter;
   readonly note: Note;
@@ -57,15 +57,7 @@ const streamObservationOf = (request: MapRequest, node: NodeRecord): Partial<Obs
 };
 
 export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void>) => {
-  const { limits, netmap, now, outbox, presence, registry, scheduler, standing, wheel } = ports;
-
-  const observe = (node: NodeRecord, observation: Partial<Observation>): void => {
-    const before = node.hostinfo['Hostname'];
-    registry.note(node.id, observation);
-    if (observation.hostinfo === undefined || observation.hostinfo['Hostname'] === before) return;
-    const failed = (fault: unknown): void => ports.note('error', 'rename failed', { ...noteNode(node), fault });
-    registry.apply({ kind: 'follow-hostname', id: node.id, assignment: standing.assignment() }).catch(failed);
-  };
+  const { limits, netmap, now, observer, outbox, presence, scheduler, standing, wheel } = ports;
 
   const keepAlive = (session: Session): void => {
     const jitterMs = Math.random() * (limits.keepAliveMs / 5);
@@ -86,7 +78,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
     const session = new Session(of, call.stream, outbox.wake);
     if (!request.ReadOnly) {
       // In this order, so that everything is in the first message.
-      observe(node, streamObservationOf(request, node));
+      observer.observe(node, streamObservationOf(request, node));
       presence.arrive(session);
     }
     keepAlive(session);
@@ -140,7 +132,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
     const node = found.value;
     if (request.Stream) stream(call, request, node);
     else if (request.OmitPeers && !request.ReadOnly) {
-      observe(node, observationOf(request));
+      observer.observe(node, observationOf(request));
       call.answer(200);
     } else once(call, request, node);
   };

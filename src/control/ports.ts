@@ -65,7 +65,7 @@ export interface ControlLimits {
   /** Noise connections in all, and of one machine; the oldest of a machine is closed for a new one. */
   readonly connections: number;
   readonly connectionsPerMachine: number;
-  /** Connections of machines that have no node; the oldest is closed for a new one. */
+  /** Connections of machines that have no node, or have not proven to be one; the oldest is closed for a new one. */
   readonly strangers: number;
   /** Handshakes that wait for their turn; more are turned away. */
   readonly waitingHandshakes: number;
@@ -73,7 +73,10 @@ export interface ControlLimits {
   readonly waitingRegistrations: number;
   readonly handshakeTimeoutMs: number;
   readonly bodyTimeoutMs: number;
+  /** The largest request; twice as much may be on its way on one connection. */
   readonly bodyBytes: number;
+  /** Requests of all connections that are being read. */
+  readonly allBodiesBytes: number;
   /** How often a connection is asked whether its client is there, and how long it has to answer. */
   readonly probeEveryMs: number;
   readonly probeAnswerMs: number;

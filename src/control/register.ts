@@ -4,7 +4,7 @@
 
 import { formatBase64 } from '../base/bytes.ts';
 import type { Login, Tag } from '../base/ids.ts';
-import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
+import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -19,10 +19,11 @@ import {
 import type { Call } from './connection.ts';
 import { isExpired, keyExpiry } from './expiry.ts';
 import type { Logins } from './logins.ts';
+import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
 import type { Presence } from './presence.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { Standing } from './standing.ts';
+import { tagsRefused, type Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 export interface RegisterPorts {
@@ -33,6 +34,7 @@ export interface RegisterPorts {
   readonly presence: Presence;
   readonly logins: Logins;
   readonly standing: Standing;
+  readonly observer: Observer;
   readonly scheduler: Scheduler;
   readonly limits: ControlLimits;
   readonly meter: Meter;
@@ -40,7 +42,13 @@ export interface RegisterPorts {
 }
 
 /** Refusals that say nothing about the request: the same may succeed in a moment. */
-const TEMPORARY = new Set<string>(['registry/unavailable', 'registry/busy', 'control/busy']);
+const TEMPORARY = new Set<string>([
+  'registry/unavailable',
+  'registry/busy',
+  'registry/closed',
+  'registry/too-many-logins',
+  'control/busy',
+]);
 const RETRY_AFTER_SECONDS = 5;
 
 /** What the node is to be, once it is clear that it may join. */
@@ -50,7 +58,7 @@ interface Admission {
 }
 
 export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Promise<void>) => {
-  const { limits, logins, meter, netmap, now, presence, registry, scheduler, standing } = ports;
+  const { limits, logins, meter, netmap, now, observer, presence, registry, scheduler, standing } = ports;
   let deciding = 0;
 
   const joined = (node: NodeRecord): Outcome<RegisterResponse> =>
@@ -73,38 +81,22 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
   const greet = async (request: RegisterRequest, node: NodeRecord): Promise<Outcome<RegisterResponse>> => {
     const welcome = standing.isWelcome(node);
     if (!welcome.ok) return welcome;
-    const retagged = await retag(request, node);
+    const retagged = await observer.retag(node, request.Hostinfo?.RequestTags ?? []);
     if (!retagged.ok) return retagged;
     const { expiryMs } = request;
     if (expiryMs !== undefined && (node.expiresMs === null || expiryMs < node.expiresMs)) {
       const outcome = await registry.apply({ kind: 'set-expiry', id: node.id, expiresMs: expiryMs });
       if (!outcome.ok) return outcome;
     }
-    if (request.Hostinfo) registry.note(node.id, { hostinfo: request.Hostinfo, capver: request.Version });
+    if (request.Hostinfo) observer.observe(node, { hostinfo: request.Hostinfo, capver: request.Version });
     return joined(registry.view.nodes.get(node.id) ?? node);
   };
-
-  /** A person may turn their node into a tagged one; the way back is a new login. */
-  const retag = async (request: RegisterRequest, node: NodeRecord): Promise<Outcome<void>> => {
-    const wished = request.Hostinfo?.RequestTags ?? [];
-    if (wished.every((tag) => node.tags.includes(tag))) return accept(undefined);
-    if (node.login === null) return refusedOf(wished.filter((tag) => !node.tags.includes(tag)));
-    const person = standing.personOf(node.login);
-    if (!person.ok) return person;
-    const allowed = standing.mayTag(person.value, wished);
-    if (!allowed.ok) return allowed;
-    const outcome = await registry.apply({ kind: 'set-tags', id: node.id, tags: wished });
-    return outcome.ok ? accept(undefined) : outcome;
-  };
-
-  const refusedOf = (tags: readonly Tag[]): Refusal =>
-    refuse('control/tags-refused', `requested tags [${tags.join(' ')}] are invalid or not permitted`);
 
   /** Whose node it will be: a key with tags gives just these; a person's key gives what the person may give. */
   const admissionOf = (grant: KeyGrant, wished: readonly Tag[]): Outcome<Admission> => {
     if (grant.login === null) {
       const beyond = wished.filter((tag) => !grant.tags.includes(tag));
-      return beyond.length > 0 ? refusedOf(beyond) : accept({ login: null, tags: grant.tags });
+      return beyond.length > 0 ? tagsRefused(beyond) : accept({ login: null, tags: grant.tags });
     }
     const person = standing.personOf(grant.login);
     if (!person.ok) return person;

@@ -35,6 +35,9 @@ export interface Standing {
 const UNKNOWN_NODE = refuse('control/unknown-node', 'node not found: log in again with «tailscale up»');
 const WRONG_MACHINE = refuse('control/wrong-machine', 'this node key belongs to another machine');
 
+export const tagsRefused = (tags: readonly string[]): Refusal =>
+  refuse('control/tags-refused', `requested tags [${tags.join(' ')}] are invalid or not permitted`);
+
 const assignmentOf = (snapshot: Snapshot): Assignment => ({
   prefixes: [snapshot.tailnet.addresses.ipv4, snapshot.tailnet.addresses.ipv6],
   reservedAddresses: ipSetOf(snapshot.nodes.flatMap((node) => node.addresses ?? [])),
@@ -86,7 +89,7 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
     mayTag: (person, tags) => {
       const refused = tags.length === 0 ? [] : refusedTags(snapshot().policy, person, tags);
       if (refused.length === 0) return accept(undefined);
-      return refuse('control/tags-refused', `requested tags [${refused.join(' ')}] are invalid or not permitted`);
+      return tagsRefused(refused);
     },
     tooOld: () => {
       const release = releaseOf(OLDEST_VERSION);

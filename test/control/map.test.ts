@@ -72,6 +72,19 @@ test('a lite update is answered at once without a body, is stored, and disturbs 
   client.close();
 });
 
+test('tags that a client asks for in an update are given where its owner may give them', async () => {
+  const { client, NodeKey, id } = await join('bob');
+  const tags = () => world.registry.view.nodes.get(id)!.tags;
+  const wish = (...RequestTags: string[]) => client.update({ NodeKey, Hostinfo: { Hostname: 'laptop', RequestTags } });
+  await wish('tag:server');
+  await pause(20);
+  assert.deepEqual(tags(), []);
+  await wish('tag:lab');
+  await until(() => tags().length > 0);
+  assert.deepEqual(tags(), ['tag:lab']);
+  client.close();
+});
+
 test('a stream’s own Hostinfo and endpoints count only where nothing newer is known', async () => {
   const { client, NodeKey, id } = await join();
   const node = () => world.registry.view.nodes.get(id)!;

@@ -6,7 +6,10 @@ import { mock, test } from 'node:test';
 import { createScheduler, type WorkKind } from '../../src/control/scheduler.ts';
 import { createWheel } from '../../src/control/wheel.ts';
 
-const idle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+/** Long enough for every turn of these tests. */
+const idle = async (): Promise<void> => {
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+};
 const fail = (fault: unknown): void => assert.fail(String(fault));
 
 test('kinds take turns by their shares, so a storm of maps holds nobody up', async () => {

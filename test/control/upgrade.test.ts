@@ -148,6 +148,22 @@ test('a machine has a few connections; the oldest makes room', async () => {
   assert.equal((await others[0]!.request('GET', '/machine/whoami')).status, 200);
 });
 
+test('a handshake that is played again takes no place from the machine whose it was', async () => {
+  const machine = newKeyPair();
+  const owner = await world.connect(machine);
+  const { message } = initiate(nativeCrypto, machine, newKeyPair(), world.serverKey, 142);
+  const replays = [];
+  for (let i = 0; i < 5; i++) replays.push(await openUpgrade(world.port, upgradeHead(message), () => true));
+  assert.equal((await owner.request('GET', '/machine/whoami')).status, 200);
+  for (const { socket } of replays) socket.destroy();
+});
+
+test('a request whose body nobody reads leaves nothing behind', async () => {
+  const client = await world.connect();
+  for (let i = 0; i < 300; i++)
+    assert.equal((await client.request('POST', '/machine/nothing', 'x'.repeat(1000))).status, 404);
+});
+
 test('machines that nobody knows can’t take all the room', async () => {
   const small = await openWorld({ limits: { strangers: 2 } });
   try {
