@@ -18,22 +18,34 @@ export const encodeFragment = (text: string): Fragment =>
 
 const COMMA = encodeRawFrame(Buffer.from(','));
 
+export interface Message {
+  /** Whether it holds everything, or brings the client from the message before to this one. */
+  readonly full: boolean;
+  /** Length, then frames. */
+  readonly pieces: readonly Uint8Array[];
+  readonly sizeBytes: number;
+  /** Fields of tailcfg.MapResponse in it, with counts where they are lists of peers. */
+  readonly fields: readonly string[];
+}
+
 /** Puts one message together, field by field, from text of its own and shared fragments. */
 export interface MessageBuilder {
-  /** Begins the next field of the JSON object; its value follows. */
-  readonly field: (name: string) => void;
+  /** Begins the next field of the JSON object; its value follows. `count` is for people. */
+  readonly field: (name: string, count?: number) => void;
   readonly text: (text: string) => void;
   readonly fragment: (fragment: Fragment) => void;
   /** Fragments that are members of one JSON array, as that array. */
   readonly list: (fragments: readonly Fragment[]) => void;
-  /** Length, then frames. */
-  readonly finish: () => readonly Uint8Array[];
+  /** Whether no field was begun. */
+  readonly isEmpty: () => boolean;
+  readonly finish: (full: boolean) => Message;
 }
 
 export const createMessage = (): MessageBuilder => {
   const pieces: Uint8Array[] = [new Uint8Array(0)];
   let sizeBytes = 0;
-  let pending = '{';
+  const fields: string[] = [];
+  let pending = '';
   const push = (piece: Uint8Array): void => {
     pieces.push(piece);
     sizeBytes += piece.length;
@@ -43,11 +55,10 @@ export const createMessage = (): MessageBuilder => {
     push(encodeFragment(pending));
     pending = '';
   };
-  let separator = '';
   return {
-    field: (name) => {
-      pending += `${separator}"${name}":`;
-      separator = ',';
+    field: (name, count) => {
+      pending += `${fields.length === 0 ? '{' : ','}"${name}":`;
+      fields.push(count === undefined ? name : `${name}(${count})`);
     },
     text: (text) => {
       pending += text;
@@ -65,17 +76,16 @@ export const createMessage = (): MessageBuilder => {
       }
       pending += ']';
     },
-    finish: () => {
-      pending += '}';
+    isEmpty: () => fields.length === 0,
+    finish: (full) => {
+      pending += fields.length === 0 ? '{}' : '}';
       flush();
-      pieces[0] = encodeLength(sizeBytes);
-      return pieces;
+      const length = encodeLength(sizeBytes);
+      pieces[0] = length;
+      return { full, pieces, sizeBytes: length.length + sizeBytes, fields };
     },
   };
 };
-
-export const sizeOfMessage = (pieces: readonly Uint8Array[]): number =>
-  pieces.reduce((sum, piece) => sum + piece.length, 0);
 
 /**
  * Counts the bytes of kept fragments. When there are too many, all are forgotten at once: what is in use is made again

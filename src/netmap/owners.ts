@@ -11,6 +11,8 @@ import type { Fragment, FragmentBudget } from './fragment.ts';
 export interface Owners {
   /** The number of the profile's person. A profile that differs from the one known before gets a stamp. */
   readonly index: (profile: UserProfile, stamp: () => number) => number;
+  /** The stamp of the last profile that changed. */
+  readonly newest: number;
   /** Those whose profile was stamped after `stamp`. */
   readonly changedSince: (stamp: number) => Bits;
   /** Members of a JSON array: the profiles of the set. */
@@ -39,9 +41,12 @@ export const createOwners = (budget: () => FragmentBudget): Owners => {
       kept.clear();
       return index;
     },
+    get newest() {
+      return newest;
+    },
     changedSince: (stamp) => {
       const changed = createBits();
-      if (newest > stamp) stamps.forEach((at, i) => at > stamp && addBit(changed, i));
+      stamps.forEach((at, i) => at > stamp && addBit(changed, i));
       return changed;
     },
     fragment: (members) => {

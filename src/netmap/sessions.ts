@@ -6,9 +6,9 @@ import type { NodeId } from '../base/ids.ts';
 import { addBit, addBits, hasBit } from './bits.ts';
 import type { Bits } from './bits.ts';
 import type { Entry } from './entry.ts';
-import { sizeOfMessage } from './fragment.ts';
-import { PART, PeerStream } from './stream.ts';
-import type { Message } from './stream.ts';
+import type { Message } from './fragment.ts';
+import { PART } from './parts.ts';
+import { PeerStream } from './stream.ts';
 import type { MapStream, MapValue, StreamOptions } from './tailnet.ts';
 import { createTimeline } from './timeline.ts';
 import type { TimelineEntry } from './timeline.ts';
@@ -79,16 +79,15 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
   };
 
   const note = (session: Session, message: Message): void => {
-    const sizeBytes = sizeOfMessage(message.pieces);
     if (message.full) fullMaps++;
     else deltas++;
-    sentBytes += sizeBytes;
+    sentBytes += message.sizeBytes;
     timeline.note(session.stream.nodeId, {
       atMs: nowMs(),
       kind: message.full ? 'full' : 'delta',
       fields: message.fields,
       causes: [...session.causes],
-      sizeBytes,
+      sizeBytes: message.sizeBytes,
     });
   };
 
@@ -140,6 +139,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
       }),
     check: (id, slots, cause) =>
       each(id, (session) => {
+        session.stream.dirty |= PART.somePeers;
         addBits(session.stream.check, slots);
         raise(session, cause);
       }),
@@ -162,8 +162,10 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
     hide: (entry) => {
       eachSession((session) => {
         if (session.stream.nodeId === entry.id) session.stream.dirty = PART.all;
-        else if (hasBit(session.stream.known, entry.slot)) addBit(session.stream.check, entry.slot);
-        else return;
+        else if (hasBit(session.stream.known, entry.slot)) {
+          session.stream.dirty |= PART.somePeers;
+          addBit(session.stream.check, entry.slot);
+        } else return;
         raise(session, 'peers');
       });
     },

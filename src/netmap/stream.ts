@@ -1,51 +1,43 @@
 // What one connected client has, and the message that brings it to now. Everything pending goes out as one message: each
 // field that a client can't take in passing makes it rebuild its whole netmap once, and one rebuild for all of them is the
-// cheapest that there is (types/netmap/nodemut.go). A field is sent only if it differs from what the client has.
+// cheapest that there is (types/netmap/nodemut.go). What is sent follows from what the client has: a patch for a peer that
+// it knows and that a patch can describe, the whole peer else, and never a field that is the same as before.
 
-import { hash } from 'node:crypto';
 import type { NodeId } from '../base/ids.ts';
 import { formatTime } from '../wire/reading.ts';
 import { accountProfile } from './account.ts';
-import { addBit, addBits, addWord, clearBits, copyBits, countWord, createBits, eachBit, eachInWord, hasBit, isEmptyBits, removeBit } from './bits.ts'; // prettier-ignore
+import {
+  addBit,
+  addBits,
+  addWord,
+  clearBits,
+  copyBits,
+  countWord,
+  createBits,
+  eachBit,
+  eachInWord,
+  hasBit,
+  isEmptyBits,
+  removeBit,
+} from './bits.ts';
 import type { Bits } from './bits.ts';
+import type { Delta, DeltaChunk } from './delta.ts';
+import { chunkFragment } from './delta.ts';
 import { lookKey, peerFragment } from './entry.ts';
 import type { Entry, Look } from './entry.ts';
-import { filterChunks, writeFilters } from './filters.ts';
 import { createMessage, encodeFragment } from './fragment.ts';
-import type { Fragment, MessageBuilder } from './fragment.ts';
+import type { Fragment, Message, MessageBuilder } from './fragment.ts';
 import { familyLook, PAGE_SIZE } from './pages.ts';
 import type { Family } from './pages.ts';
-import { selfTexts } from './self.ts';
+import { nothingSent, PART, writeParts } from './parts.ts';
+import type { Sent } from './parts.ts';
 import type { World } from './world.ts';
 
-/** Parts that may have changed for a stream, as bits. */
-export const PART = { self: 1, dns: 2, derp: 4, filter: 8, ssh: 16, domain: 32, peers: 64, all: 127 } as const;
-
-export interface Message {
-  readonly full: boolean;
-  readonly pieces: readonly Uint8Array[];
-  /** Fields of tailcfg.MapResponse, with counts of peers. */
-  readonly fields: readonly string[];
-}
-
-/** What the client was last sent of each part; texts that tell versions apart. */
-interface Sent {
-  self: string;
-  account: string;
-  dns: string;
-  derp: string;
-  ssh: string;
-  domain: string;
-  filter: ReadonlySet<string> | null;
-  family: Family;
-}
-
-/** The peers of one message, as they are gathered. */
+/** Whole peers of one message, and peers that go, as they are gathered. */
 interface Gathered {
   /** Slots of those that are sent in pages. */
   readonly paged: Bits;
-  readonly pages: Fragment[];
-  /** Peers whose look is this viewer's alone. */
+  /** Peers whose look is this viewer's. */
   readonly alone: Fragment[];
   /** Slots of all that are sent whole, and of those among them that the client did not have. */
   readonly upserted: Bits;
@@ -57,7 +49,6 @@ interface Gathered {
 
 const gather = ({ slots: { length } }: World): Gathered => ({
   paged: createBits(length),
-  pages: [],
   alone: [],
   upserted: createBits(length),
   fresh: createBits(length),
@@ -65,26 +56,6 @@ const gather = ({ slots: { length } }: World): Gathered => ({
   removed: [],
   count: 0,
 });
-
-interface Patches {
-  readonly fragments: Fragment[];
-  readonly count: number;
-}
-
-const NONE: Bits = createBits();
-
-const nothingSent = (family: Family): Sent => ({
-  self: '',
-  account: '',
-  dns: '',
-  derp: '',
-  ssh: '',
-  domain: '',
-  filter: null,
-  family,
-});
-
-const digest = (text: string): string => (text.length < 64 ? text : hash('sha256', text, 'base64url'));
 
 export class PeerStream {
   readonly nodeId: NodeId;
@@ -99,9 +70,12 @@ export class PeerStream {
   /** Looks of routed peers as the client has them, by slot. */
   readonly #looks = new Map<number, string>();
   readonly #removed: NodeId[] = [];
+  readonly #sent: Sent = nothingSent();
+  /** The stamp of the last message. */
   #at = 0;
   #started = false;
-  #sent: Sent = nothingSent('both');
+  #account = '';
+  #family: Family = 'both';
 
   constructor(world: World, nodeId: NodeId, omitPeers: boolean) {
     this.nodeId = nodeId;
@@ -123,20 +97,15 @@ export class PeerStream {
   next(nowMs: number): Message | undefined {
     const entry = this.#world.entries.get(this.nodeId);
     if (!entry) return undefined;
-    const message = this.#started ? this.#delta(entry) : this.#full(entry, nowMs);
+    const message = this.#started ? (this.#patchesOnly() ?? this.#delta(entry)) : this.#full(entry, nowMs);
     this.#at = this.#world.stamp;
+    if (this.dirty !== 0) clearBits(this.check);
     this.dirty = 0;
-    clearBits(this.check);
-    return message;
+    return message === NOTHING ? undefined : message;
   }
 
   #full(entry: Entry, nowMs: number): Message {
     const to = createMessage();
-    const fields: string[] = [];
-    clearBits(this.known);
-    this.#looks.clear();
-    this.#removed.length = 0;
-    this.#sent = nothingSent(this.#familyOf(entry));
     to.field('ControlTime');
     to.text(JSON.stringify(formatTime(nowMs)));
     to.field('CollectServices');
@@ -145,99 +114,60 @@ export class PeerStream {
     to.text('{"DisableLogTail":true}');
     to.field('ClientVersion');
     to.text('{"RunningLatest":true}');
-    this.#parts(entry, PART.all, to, fields);
+    this.#family = this.#familyOf(entry);
+    writeParts(this.#world, entry, this.#sent, PART.all, to);
     const peers = gather(this.#world);
     if (!this.#omitPeers) this.#reconcileAll(entry, peers, false);
-    this.#pages(entry, peers);
-    this.#profiles(entry, peers, true, to, fields);
-    this.#whole(peers, 'Peers', to, fields);
+    this.#wholePeers(entry, peers, 'Peers', to);
     this.#started = true;
-    return { full: true, pieces: to.finish(), fields };
+    return to.finish(true);
   }
 
-  #delta(entry: Entry): Message | undefined {
+  /**
+   * The usual message: a few peers moved, went or came online. It is the same for all streams that know these peers and
+   * were last written at the same time, so it is made once. Undefined where more than patches is pending.
+   */
+  #patchesOnly(): Message | undefined {
+    const { owners } = this.#world;
+    if (this.dirty !== 0 || this.#removed.length > 0 || owners.newest > this.#at) return undefined;
+    if (this.#omitPeers) return NOTHING;
+    const delta = this.#world.since(this.#at);
+    if (delta.replaced) return undefined;
+    const chosen = delta.chunks.map((chunk) => this.#choose(chunk, null));
+    const key = chosen.map(({ low, high }) => `${low},${high}`).join(' ');
+    let message = delta.messages.get(key);
+    if (!message) {
+      const to = createMessage();
+      writePatches(delta, chosen, to);
+      message = to.isEmpty() ? NOTHING : to.finish(false);
+      delta.messages.set(key, message);
+    }
+    return message;
+  }
+
+  #delta(entry: Entry): Message {
     const to = createMessage();
-    const fields: string[] = [];
-    const family = this.#familyOf(entry);
-    const anew = family !== this.#sent.family;
-    this.#sent.family = family;
-    this.#parts(entry, this.dirty, to, fields);
+    const family = (this.dirty & PART.self) === 0 ? this.#family : this.#familyOf(entry);
+    const anew = family !== this.#family;
+    this.#family = family;
+    writeParts(this.#world, entry, this.#sent, this.dirty, to);
     const peers = gather(this.#world);
-    let patches: Patches = { fragments: [], count: 0 };
+    const delta = this.#world.since(this.#at);
+    let chosen: Choice[] = [];
     if (!this.#omitPeers) {
       peers.removed.push(...this.#removed.splice(0));
-      if (anew || (this.dirty & PART.peers) !== 0) this.#reconcileAll(entry, peers, anew);
+      if (anew || (this.dirty & PART.allPeers) !== 0) this.#reconcileAll(entry, peers, anew);
       else eachBit(this.check, (slot) => this.#reconcile(entry, slot, peers));
-      patches = this.#changes(entry, peers);
+      if (delta.replaced) this.#replace(entry, delta, peers);
+      chosen = delta.chunks.map((chunk) => this.#choose(chunk, peers.fresh));
     }
-    this.#pages(entry, peers);
-    this.#profiles(entry, peers, (this.dirty & PART.self) !== 0, to, fields);
+    this.#wholePeers(entry, peers, 'PeersChanged', to);
     if (peers.removed.length > 0) {
-      to.field('PeersRemoved');
+      to.field('PeersRemoved', peers.removed.length);
       to.text(JSON.stringify(peers.removed));
-      fields.push(`PeersRemoved(${peers.removed.length})`);
     }
-    this.#whole(peers, 'PeersChanged', to, fields);
-    if (patches.count > 0) {
-      to.field('PeersChangedPatch');
-      to.list(patches.fragments);
-      fields.push(`PeersChangedPatch(${patches.count})`);
-    }
-    return fields.length === 0 ? undefined : { full: false, pieces: to.finish(), fields };
-  }
-
-  /** Fields that concern the node itself, where they differ from what the client has. */
-  #parts(entry: Entry, dirty: number, to: MessageBuilder, fields: string[]): void {
-    const { population, dns, derpMap, snapshot } = this.#world;
-    const takesPart = population.node(entry.id) !== undefined;
-    const sent = this.#sent;
-    if ((dirty & PART.self) !== 0) {
-      const { text, key } = selfTexts(this.#world, entry);
-      if (digest(key) !== sent.self) {
-        sent.self = digest(key);
-        to.field('Node');
-        to.text(text);
-        fields.push('Node');
-      }
-    }
-    if ((dirty & PART.domain) !== 0 && sent.domain !== snapshot.tailnet.name) {
-      sent.domain = snapshot.tailnet.name;
-      to.field('Domain');
-      to.text(JSON.stringify(sent.domain));
-      fields.push('Domain');
-    }
-    if ((dirty & PART.derp) !== 0 && sent.derp !== derpMap.text) {
-      sent.derp = derpMap.text;
-      to.field('DERPMap');
-      to.fragment(derpMap.fragment);
-      fields.push('DERPMap');
-    }
-    if ((dirty & (PART.dns | PART.self)) !== 0) {
-      const names = snapshot.tailnet.features.https ? JSON.stringify([entry.node.fqdn]) : '';
-      const key = digest(`${dns.text}${names}`);
-      if (sent.dns !== key) {
-        sent.dns = key;
-        to.field('DNSConfig');
-        to.fragment(dns.fragment);
-        to.text(names === '' ? '}' : `,"CertDomains":${names}}`);
-        fields.push('DNSConfig');
-      }
-    }
-    if ((dirty & PART.filter) !== 0) {
-      const chunks = filterChunks(takesPart ? population.compactFilterFor(entry.id) : []);
-      if (writeFilters(sent.filter, chunks, to)) fields.push('PacketFilters');
-      sent.filter = new Set(chunks.keys());
-    }
-    if ((dirty & PART.ssh) !== 0) {
-      const text = JSON.stringify(takesPart ? population.sshFor(entry.id) : { rules: [] });
-      const key = digest(text);
-      if (sent.ssh !== key) {
-        sent.ssh = key;
-        to.field('SSHPolicy');
-        to.text(text);
-        fields.push('SSHPolicy');
-      }
-    }
+    writePatches(delta, chosen, to);
+    return to.isEmpty() ? NOTHING : to.finish(false);
   }
 
   #familyOf(entry: Entry): Family {
@@ -246,8 +176,7 @@ export class PeerStream {
   }
 
   #lookAt(entry: Entry, peer: Entry): { key: string; look: () => Look } {
-    const { family } = this.#sent;
-    if (!peer.routed) return { key: family, look: () => familyLook(peer, family) };
+    if (!peer.routed) return { key: this.#family, look: () => familyLook(peer, this.#family) };
     const look = this.#world.population.peerView(entry.id, peer.id);
     return { key: lookKey(look), look: () => look };
   }
@@ -293,7 +222,7 @@ export class PeerStream {
     }
   }
 
-  /** Brings all peers to how they are seen now; `anew`: each is sent whole. Word by word: most viewers see most peers alike. */
+  /** The same for all peers, in words of 32: most viewers see most peers alike. `anew`: each is sent whole. */
   #reconcileAll(entry: Entry, peers: Gathered, anew: boolean): void {
     const { population, slots, routed } = this.#world;
     const seen = population.node(entry.id) !== undefined ? copyBits(this.#world.visible(entry.id)) : createBits();
@@ -302,12 +231,16 @@ export class PeerStream {
     for (let at = 0; at < words; at++) {
       const now = seen.words[at] ?? 0;
       const had = this.known.words[at] ?? 0;
-      const apart = routed.words[at] ?? 0;
-      eachInWord((had & ~now) | (now & apart), at << 5, (slot) => {
-        if (anew && hasBit(this.known, slot) && hasBit(seen, slot)) this.#upsert(entry, slots[slot] as Entry, peers);
-        else this.#reconcile(entry, slot, peers);
-      });
+      const apart = now & (routed.words[at] ?? 0);
+      const single = (had & ~now) | apart;
+      if (single !== 0) {
+        eachInWord(single, at << 5, (slot) => {
+          if (anew && hasBit(this.known, slot) && hasBit(seen, slot)) this.#upsert(entry, slots[slot] as Entry, peers);
+          else this.#reconcile(entry, slot, peers);
+        });
+      }
       const come = (anew ? now : now & ~had) & ~apart;
+      if (come === 0) continue;
       addWord(peers.paged, at, come);
       addWord(peers.upserted, at, come);
       addWord(peers.fresh, at, come & ~had);
@@ -318,76 +251,93 @@ export class PeerStream {
     for (const slot of this.#looks.keys()) if (!hasBit(routed, slot)) this.#reconcile(entry, slot, peers);
   }
 
-  /** Peers that changed since the last message: whole where a patch can't say it. Returns the patches. */
-  #changes(entry: Entry, peers: Gathered): Patches {
-    const fragments: Fragment[] = [];
-    let count = 0;
-    for (const chunk of this.#world.since(this.#at).chunks) {
-      let low = 0;
-      let high = 0;
-      for (const [i, peer] of chunk.entries.entries()) {
-        if (!hasBit(this.known, peer.slot) || hasBit(peers.fresh, peer.slot)) continue;
-        if (peer.replacedAt > this.#at) this.#upsert(entry, peer, peers);
-        if (chunk.patches[i] === '') continue;
-        if (i < 32) low |= 1 << i;
-        else high |= 1 << (i - 32);
-        count++;
+  /** Sends peers whole where what changed is no matter of patches. */
+  #replace(entry: Entry, delta: Delta, peers: Gathered): void {
+    for (const { entries } of delta.chunks) {
+      for (const peer of entries) {
+        if (peer.replacedAt > this.#at && hasBit(this.known, peer.slot)) this.#upsert(entry, peer, peers);
       }
-      if ((low | high) === 0) continue;
-      const key = `${low},${high}`;
-      let fragment = chunk.fragments.get(key);
-      if (!fragment) {
-        const chosen = chunk.patches.filter((_, i) => ((i < 32 ? low >>> i : high >>> (i - 32)) & 1) === 1);
-        fragment = encodeFragment(chosen.join());
-        chunk.fragments.set(key, fragment);
-      }
-      fragments.push(fragment);
     }
-    return { fragments, count };
   }
 
-  /** The pages of the peers that are sent whole. In a full map, the page that lacks only the viewer is nobody else's. */
-  #pages(entry: Entry, peers: Gathered): void {
+  /**
+   * Which patches of a chunk concern the client: of peers that it has. Those that are sent whole are patched too: where
+   * the client makes a patch of the whole peer, it may overlook that LastSeen came or a signature went (peerChangeDiff).
+   */
+  #choose({ entries, patches }: DeltaChunk, fresh: Bits | null): Choice {
+    let low = 0;
+    let high = 0;
+    for (let i = 0; i < entries.length; i++) {
+      const { slot } = entries[i] as Entry;
+      if (patches[i] === '' || !hasBit(this.known, slot) || (fresh !== null && hasBit(fresh, slot))) continue;
+      if (i < 32) low |= 1 << i;
+      else high |= 1 << (i - 32);
+    }
+    return { low, high };
+  }
+
+  /** Whole peers, and before them the people behind them. */
+  #wholePeers(entry: Entry, peers: Gathered, field: 'Peers' | 'PeersChanged', to: MessageBuilder): void {
+    const list: Fragment[] = [];
     const { words } = peers.paged;
     for (let at = 0; at < words.length; at += 2) {
       const low = words[at] as number;
       const high = words[at + 1] ?? 0;
       if ((low | high) === 0) continue;
+      // In a full map, the page that lacks only the viewer is nobody else's.
       const keep = this.#started || at >>> 1 !== Math.floor(entry.slot / PAGE_SIZE);
-      const page = this.#world.pages.page(at >>> 1, low, high, this.#sent.family, keep);
-      peers.pages.push(page.fragment);
+      const page = this.#world.pages.page(at >>> 1, low, high, this.#family, keep);
+      list.push(page.fragment);
       addBits(peers.owners, page.owners);
     }
+    list.push(...peers.alone);
+    this.#profiles(entry, peers.owners, to);
+    if (list.length === 0) return;
+    to.field(field, peers.count);
+    to.list(list);
   }
 
-  /** People behind the peers that are sent whole, those whose profile changed, and the node's own account. */
-  #profiles(entry: Entry, peers: Gathered, own: boolean, to: MessageBuilder, fields: string[]): void {
-    const { owners, slots } = this.#world;
-    const changed = this.#started ? owners.changedSince(this.#at) : NONE;
-    if (!isEmptyBits(changed)) {
+  /** The given people, those among the known whose profile changed, and the node's own account. */
+  #profiles(entry: Entry, people: Bits, to: MessageBuilder): void {
+    const { owners, slots, snapshot } = this.#world;
+    if (this.#started && owners.newest > this.#at) {
+      const changed = owners.changedSince(this.#at);
       eachBit(this.known, (slot) => {
         const { ownerIndex } = slots[slot] as Entry;
-        if (hasBit(changed, ownerIndex)) addBit(peers.owners, ownerIndex);
+        if (hasBit(changed, ownerIndex)) addBit(people, ownerIndex);
       });
     }
-    const account = own ? JSON.stringify(accountProfile(this.#world.snapshot, entry.node)) : '';
     const list: Fragment[] = [];
-    if (account !== '' && account !== this.#sent.account) {
-      this.#sent.account = account;
-      list.push(encodeFragment(account));
+    if ((this.dirty & PART.self) !== 0) {
+      const account = JSON.stringify(accountProfile(snapshot, entry.node));
+      if (account !== this.#account) list.push(encodeFragment(account));
+      this.#account = account;
     }
-    if (!isEmptyBits(peers.owners)) list.push(owners.fragment(peers.owners));
+    if (!isEmptyBits(people)) list.push(owners.fragment(people));
     if (list.length === 0) return;
     to.field('UserProfiles');
     to.list(list);
-    fields.push('UserProfiles');
-  }
-
-  /** Whole peers: pages that are shared, then those that only this viewer sees so. */
-  #whole(peers: Gathered, field: 'Peers' | 'PeersChanged', to: MessageBuilder, fields: string[]): void {
-    if (peers.count === 0) return;
-    to.field(field);
-    to.list([...peers.pages, ...peers.alone]);
-    fields.push(`${field}(${peers.count})`);
   }
 }
+
+/** Stands for a message that isn't sent. */
+const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [] };
+
+/** Members of a chunk, as two words. */
+interface Choice {
+  readonly low: number;
+  readonly high: number;
+}
+
+const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilder): void => {
+  const list: Fragment[] = [];
+  let count = 0;
+  for (const [i, { low, high }] of chosen.entries()) {
+    if ((low | high) === 0) continue;
+    list.push(chunkFragment(delta.chunks[i] as DeltaChunk, low, high));
+    count += countWord(low) + countWord(high);
+  }
+  if (count === 0) return;
+  to.field('PeersChangedPatch', count);
+  to.list(list);
+};

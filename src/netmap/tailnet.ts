@@ -22,7 +22,7 @@ import type { ResolvedNode } from './resolve.ts';
 import { RULES } from './rules.ts';
 import type { Rules } from './rules.ts';
 import { createSessions } from './sessions.ts';
-import { PART } from './stream.ts';
+import { PART } from './parts.ts';
 import type { TimelineEntry } from './timeline.ts';
 import { createWorld, readSettings } from './world.ts';
 

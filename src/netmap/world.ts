@@ -1,41 +1,30 @@
 // What all streams share: the snapshot and its parts, the policy over the nodes, the nodes with their stamps, and what was
 // encoded once for many. tailnet.ts changes it, stream.ts reads it.
 
+import { hash } from 'node:crypto';
 import type { NodeId } from '../base/ids.ts';
 import type { NodeSet, Population } from '../policy/population.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { DerpRegion } from '../wire/derp.ts';
 import { addBit, createBits } from './bits.ts';
 import type { Bits } from './bits.ts';
-import { patchText } from './entry.ts';
+import { createDeltas } from './delta.ts';
+import type { Delta } from './delta.ts';
 import type { Entry } from './entry.ts';
 import { createBudget, encodeFragment } from './fragment.ts';
 import type { Fragment, FragmentBudget } from './fragment.ts';
-import { changedSince } from './order.ts';
 import type { Order } from './order.ts';
 import { createOwners } from './owners.ts';
 import type { Owners } from './owners.ts';
-import { createPages, PAGE_SIZE } from './pages.ts';
+import { createPages } from './pages.ts';
 import type { Pages } from './pages.ts';
 import { derpMapOf, dnsConfigOf } from './settings.ts';
 
-/** A part that is the same for all, under a text that tells versions of it apart. */
+/** A part of a map that is the same for all. */
 export interface SharedPart {
-  readonly text: string;
+  /** Equal for equal parts. */
+  readonly version: string;
   readonly fragment: Fragment;
-}
-
-/** Nodes that changed since a stamp, in chunks of 64, with the patches that some stream was sent. */
-export interface Delta {
-  readonly chunks: readonly DeltaChunk[];
-}
-
-export interface DeltaChunk {
-  readonly entries: readonly Entry[];
-  /** JSON of the patch of each entry since the stamp, empty where it was replaced only. */
-  readonly patches: readonly string[];
-  /** By which of the entries are in it. */
-  readonly fragments: Map<string, Fragment>;
 }
 
 export interface World {
@@ -55,12 +44,15 @@ export interface World {
   derpMap: SharedPart;
   dns: SharedPart;
   /** Slots of what a node sees, itself perhaps included. Never to be changed. */
-  visible(id: NodeId): Bits;
+  readonly visible: (id: NodeId) => Bits;
   /** What changed since a stamp. */
-  since(stamp: number): Delta;
+  readonly since: (stamp: number) => Delta;
 }
 
-const sharedPart = (text: string): SharedPart => ({ text, fragment: encodeFragment(text) });
+const sharedPart = (text: string): SharedPart => ({
+  version: hash('sha256', text, 'base64url'),
+  fragment: encodeFragment(text),
+});
 
 /** Takes over the parts that come from the snapshot alone. */
 export const readSettings = (world: World): void => {
@@ -69,9 +61,6 @@ export const readSettings = (world: World): void => {
   world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot)).slice(0, -1));
 };
 
-/** How many stamps are remembered with what changed since: streams are written in passes, so few are in use at a time. */
-const MAX_DELTAS = 64;
-
 export const createWorld = (
   snapshot: Snapshot,
   population: Population,
@@ -79,6 +68,7 @@ export const createWorld = (
   fragmentBytes: number,
 ): World => {
   const slots: (Entry | undefined)[] = [];
+  const order: Order = { newest: null };
   const budget = createBudget(fragmentBytes, () => {
     pages.forgetAll();
     owners.forgetAll();
@@ -91,8 +81,6 @@ export const createWorld = (
 
   let visibleOf = new WeakMap<NodeSet, Bits>();
   let visibleVersion: unknown;
-  let deltas = new Map<number, Delta>();
-  let deltasAt = -1;
 
   const world: World = {
     snapshot,
@@ -101,7 +89,7 @@ export const createWorld = (
     stamp: 0,
     entries: new Map(),
     slots,
-    order: { newest: null },
+    order,
     routed: createBits(),
     pages,
     owners,
@@ -126,24 +114,7 @@ export const createWorld = (
       }
       return bits;
     },
-    since: (stamp) => {
-      if (deltasAt !== world.stamp || deltas.size >= MAX_DELTAS) {
-        deltas = new Map();
-        deltasAt = world.stamp;
-      }
-      let delta = deltas.get(stamp);
-      if (!delta) {
-        const changed = changedSince(world.order, stamp);
-        const chunks: DeltaChunk[] = [];
-        for (let at = 0; at < changed.length; at += PAGE_SIZE) {
-          const entries = changed.slice(at, at + PAGE_SIZE);
-          chunks.push({ entries, patches: entries.map((entry) => patchText(entry, stamp)), fragments: new Map() });
-        }
-        delta = { chunks };
-        deltas.set(stamp, delta);
-      }
-      return delta;
-    },
+    since: createDeltas(order, () => world.stamp),
   };
   readSettings(world);
   return world;

@@ -1,0 +1,89 @@
+// The parts of a map that concern the node itself: its own node, DNS, relays, packet filter, SSH policy, the tailnet's name.
+// Each is written only where it differs from what the client was last sent.
+
+import { hash } from 'node:crypto';
+import type { Entry } from './entry.ts';
+import { filterChunks, writeFilters } from './filters.ts';
+import type { MessageBuilder } from './fragment.ts';
+import { selfTexts } from './self.ts';
+import type { World } from './world.ts';
+
+/** Parts that may have changed for a stream, as bits; the last two are for its peers. */
+export const PART = {
+  self: 1,
+  dns: 2,
+  derp: 4,
+  filter: 8,
+  ssh: 16,
+  domain: 32,
+  /** How some peers are seen, and whether: those that are named beside. */
+  somePeers: 64,
+  /** How all peers are seen, and which. */
+  allPeers: 128,
+  all: 191,
+} as const;
+
+/** What a client was last sent of each part, as texts that tell versions of it apart. */
+export interface Sent {
+  self: string;
+  dns: string;
+  derp: string;
+  ssh: string;
+  domain: string;
+  /** Names of filter chunks; null before the first message. */
+  filter: ReadonlySet<string> | null;
+}
+
+export const nothingSent = (): Sent => ({ self: '', dns: '', derp: '', ssh: '', domain: '', filter: null });
+
+const digest = (text: string): string => (text.length < 64 ? text : hash('sha256', text, 'base64url'));
+
+/** Writes what differs of the parts in `dirty`, and notes it in `sent`. */
+export const writeParts = (world: World, entry: Entry, sent: Sent, dirty: number, to: MessageBuilder): void => {
+  const { population, dns, derpMap, snapshot } = world;
+  const takesPart = population.node(entry.id) !== undefined;
+  if ((dirty & PART.self) !== 0) {
+    const { text, key } = selfTexts(world, entry);
+    const version = digest(key);
+    if (sent.self !== version) {
+      sent.self = version;
+      to.field('Node');
+      to.text(text);
+    }
+  }
+  if ((dirty & PART.domain) !== 0 && sent.domain !== snapshot.tailnet.name) {
+    sent.domain = snapshot.tailnet.name;
+    to.field('Domain');
+    to.text(JSON.stringify(sent.domain));
+  }
+  if ((dirty & PART.derp) !== 0 && sent.derp !== derpMap.version) {
+    sent.derp = derpMap.version;
+    to.field('DERPMap');
+    to.fragment(derpMap.fragment);
+  }
+  // The name of the node itself is in it.
+  if ((dirty & (PART.dns | PART.self)) !== 0) {
+    const names = snapshot.tailnet.features.https ? JSON.stringify([entry.node.fqdn]) : '';
+    const version = `${dns.version}${names}`;
+    if (sent.dns !== version) {
+      sent.dns = version;
+      to.field('DNSConfig');
+      to.fragment(dns.fragment);
+      to.text(names === '' ? '}' : `,"CertDomains":${names}}`);
+    }
+  }
+  if ((dirty & PART.filter) !== 0) {
+    const chunks = filterChunks(takesPart ? population.compactFilterFor(entry.id) : []);
+    writeFilters(sent.filter, chunks, to);
+    sent.filter = new Set(chunks.keys());
+  }
+  if ((dirty & PART.ssh) !== 0) {
+    const text = JSON.stringify(takesPart ? population.sshFor(entry.id) : { rules: [] });
+    const version = digest(text);
+    if (sent.ssh !== version) {
+      sent.ssh = version;
+      to.field('SSHPolicy');
+      to.text(text);
+    }
+  }
+};
