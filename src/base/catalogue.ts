@@ -108,6 +108,7 @@ export const catalogue = {
   'server/tailnet-broken': 'The tailnet folder has errors and nothing good is known',
   'server/source-unreadable': 'The source of the tailnet cannot be read',
   'server/not-notified': 'The notification URL took no message',
+  'server/nothing-to-change': 'The files already say what was asked for',
   'server/no-history': 'A plain folder has no history',
   'server/rollback-broken': 'The commit to go back to has errors',
   'server/reconcile-fault': 'The server failed while it looked at a revision',
@@ -181,6 +182,7 @@ export const catalogue = {
   'registry/in-use': 'Another server uses the data folder',
   'registry/not-writable': 'The data folder cannot be written',
   'registry/newer-schema': 'The files were written by a newer version',
+  'registry/older-schema': 'The registry file has an earlier schema',
   'registry/file-damaged': 'The registry file is damaged',
   'registry/journal-damaged': 'The journal is damaged in its middle',
   'registry/journal-gap': 'The file and the journal do not belong together',
@@ -197,6 +199,10 @@ export const catalogue = {
   'registry/clock': 'A time in the registry lies in the future',
   'registry/disk-space': 'The disk is nearly full',
   'registry/backup-old': 'There is no recent backup',
+
+  // server: what doctor asks it
+  'server/problem': 'The server reports a problem',
+  'server/other-version': 'The server is of another version than the command',
 
   // identity: who may join
   'identity/key-malformed': 'The auth key is not of the form tpkey-auth-…',

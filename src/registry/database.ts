@@ -5,7 +5,7 @@ import initSqlJs, { type BindParams, type Database as Sql, type SqlValue, type S
 import type { NodeId } from '../base/ids.ts';
 import { stableIdOf } from '../base/ids.ts';
 import { RegistryFault } from './fault.ts';
-import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeAttribute, NodeRecord } from './record.ts';
+import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeAttribute, NodeRecord, Rows } from './record.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 /** What the file says besides its records. */
@@ -15,13 +15,6 @@ export interface Head {
   readonly nextNodeId: number;
   readonly cursor: string | null;
   readonly savedMs: number;
-}
-
-export interface Rows {
-  readonly nodes: readonly NodeRecord[];
-  readonly keys: readonly KeyRecord[];
-  readonly keyUses: readonly KeyUse[];
-  readonly logins: readonly LoginRecord[];
 }
 
 /** Records to take out of the file; those that changed are taken out before they are put in anew. */

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import type { Address } from '../base/address.ts';
 import { createBackups, type BackupPlan } from './backups.ts';
 import type { RegistryChange } from './change.ts';
-import type { Head, Rows } from './database.ts';
+import type { Head } from './database.ts';
 import { realDisk, type Disk } from './disk.ts';
 import { createEngine } from './engine.ts';
 import { changeOf } from './fact.ts';
@@ -16,7 +16,7 @@ import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeRecord } from 
 import type { NodeId } from '../base/ids.ts';
 import type { Registry, RegistryWarning } from './registry.ts';
 import { SCHEMA_VERSION } from './schema.ts';
-import { emptyState, fold, type RegistryState } from './state.ts';
+import { emptyState, fold, takeRows, type RegistryState } from './state.ts';
 import { CHUNK_NODES, FILE_NAME, storeOn, threadStore, type SaveStep, type Store } from './store.ts';
 
 export interface RegistrySettings {
@@ -116,13 +116,6 @@ const stepsOf = function* ({ nodes, keys, keyUses, logins }: Dirty): Iterable<Sa
     yield { put: { ...none, keyUses: some.filter(isThere) } };
   for (const some of batchesOf(logins.values(), CHUNK_NODES)) yield { put: { ...none, logins: some.filter(isThere) } };
   for (const some of batchesOf(nodes.values(), CHUNK_NODES)) yield { put: { ...none, nodes: some.filter(isThere) } };
-};
-
-const takeRows = (state: RegistryState, rows: Rows): void => {
-  for (const node of rows.nodes) fold(state, { kind: 'node-added', node });
-  for (const key of rows.keys) fold(state, { kind: 'key', before: null, after: key });
-  for (const use of rows.keyUses) fold(state, { kind: 'key-use', before: null, after: use });
-  for (const login of rows.logins) fold(state, { kind: 'login', before: null, after: login });
 };
 
 const prepareFolder = (folder: string): void => {
@@ -301,10 +294,9 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
     checkpoint,
     exportFile: async () => {
       await checkpoint();
-      const nodes = state.nodes.size;
       const bytes = await disk.read(`${folder}/${FILE_NAME}`);
       if (!bytes) throw new Error('registry.db is gone');
-      return { bytes, nodes };
+      return bytes;
     },
     close: () => (closing ??= close()),
   };

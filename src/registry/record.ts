@@ -129,3 +129,11 @@ export interface LoginRecord {
   /** The node that it became. */
   readonly nodeId: NodeId | null;
 }
+
+/** Some records of each kind. */
+export interface Rows {
+  readonly nodes: readonly NodeRecord[];
+  readonly keys: readonly KeyRecord[];
+  readonly keyUses: readonly KeyUse[];
+  readonly logins: readonly LoginRecord[];
+}

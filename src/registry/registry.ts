@@ -79,8 +79,8 @@ export interface Registry {
   readonly status: () => RegistryStatus;
   /** Writes the file now; resolves when it is on disk. */
   readonly checkpoint: () => Promise<void>;
-  /** A consistent copy of everything in one SQLite file, and how many nodes are in it. */
-  readonly exportFile: () => Promise<{ readonly bytes: Uint8Array; readonly nodes: number }>;
+  /** A consistent copy of everything, as one SQLite file. */
+  readonly exportFile: () => Promise<Uint8Array>;
   /** Finishes what was begun, writes the file, lets go of the folder. Later events are refused. */
   readonly close: () => Promise<void>;
 }

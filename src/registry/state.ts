@@ -6,7 +6,8 @@ import type { Address } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { MachineKey, NodeKey } from '../keys/text.ts';
 import type { RegistryChange } from './change.ts';
-import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeField, NodeRecord } from './record.ts';
+
+import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeField, NodeRecord, Rows } from './record.ts';
 
 export interface Table<K, V> {
   readonly get: (key: K) => V | undefined;
@@ -164,6 +165,14 @@ export const fold = (tables: Tables, change: RegistryChange): void => {
       else if (before) tables.logins.delete(before.id);
     }
   }
+};
+
+/** Takes records as a file has them. */
+export const takeRows = (state: RegistryState, rows: Rows): void => {
+  for (const node of rows.nodes) fold(state, { kind: 'node-added', node });
+  for (const key of rows.keys) fold(state, { kind: 'key', before: null, after: key });
+  for (const use of rows.keyUses) fold(state, { kind: 'key-use', before: null, after: use });
+  for (const login of rows.logins) fold(state, { kind: 'login', before: null, after: login });
 };
 
 const sameValue = (a: unknown, b: unknown): boolean =>

@@ -6,9 +6,10 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Code } from '../base/catalogue.ts';
-import { openDatabase, requireSound, soundly, type Dropped, type Head, type Rows } from './database.ts';
+import { openDatabase, requireSound, soundly, type Dropped, type Head } from './database.ts';
 import { replaceFile, type Disk } from './disk.ts';
 import { RegistryFault } from './fault.ts';
+import type { Rows } from './record.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 
 export const FILE_NAME = 'registry.db';

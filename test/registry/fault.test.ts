@@ -208,7 +208,7 @@ describe('files that cannot be trusted stop the start', () => {
     const disk = await threeCommits();
     const other = await open(disk.afterCrash({ kind: 'all' }));
     for (const n of [4, 5]) await other.apply(register(n));
-    const { bytes } = await other.exportFile();
+    const bytes = await other.exportFile();
     const file = await disk.open('/data/registry.db');
     await file.write(bytes, 0);
     const fault = await faultOf(open(disk));
