@@ -173,7 +173,7 @@ const readGrant = (reading: Reading, node: LocatedNode, index: number): AccessRu
   for (const text of readTexts(problems, fields.get('dst'), 'dst')) {
     const selector = readSelector(problems, text, PLACES.grantDestination, 'dst=', tables.names);
     if (!selector) continue;
-    if (selector.kind === 'address' && /\/0$/.test(selector.literal)) {
+    if (selector.kind === 'address' && selector.literal.endsWith('/0')) {
       problems.error(
         'policy/all-addresses',
         text.at,

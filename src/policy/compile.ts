@@ -179,10 +179,8 @@ const createInterner = (document: PolicyDocument | null): Interner => {
           const set = document?.ipsets.get(selector.name)?.set ?? EMPTY_SET;
           return intern(`ipset ${selector.name}`, (id) => ({ id, kind: 'address', texts: rangeTexts(set), set }));
         }
-        // Nobody has accepted a share, and services have no hosts yet.
-        case 'shared':
-        case 'service':
-        case 'self':
+        // Nobody has accepted a share, services have no hosts yet, and one's own devices are no class.
+        default:
           return undefined;
       }
     },

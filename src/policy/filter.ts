@@ -10,7 +10,8 @@ import { addBit, countBits, createBitset, equalBitsets, hasBit, type Bitset } fr
 import type { AddressAtom, CompiledRule } from './compile.ts';
 import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import { INTERNET_RANGES } from './ranges.ts';
-import { compactSources, compactTexts, hostedSources, isEmptySource, sortTexts } from './sources.ts';
+import { ownRulesAt, type Kin } from './own.ts';
+import { compactSources, hostedSources, isEmptySource } from './sources.ts';
 
 type PortRule = CompiledRule & { readonly kind: 'ports' };
 
@@ -67,31 +68,6 @@ const destinationsOf = (parts: readonly KeptPart[], addresses: readonly Address[
   return out;
 };
 
-/** A rule between a user's own devices, for one of them: the devices that may come in. */
-interface OwnSources {
-  readonly rule: CompiledRule;
-  readonly classes: readonly NodeClass[];
-  readonly members: readonly NodeId[];
-}
-
-const ownSources = (state: Membership, { node, cls }: NodeEntry): OwnSources[] => {
-  const owner = node.user;
-  if (cls.tagged || owner === null) return [];
-  const classes = [...(state.classesOf.get(owner) ?? [])];
-  return state.selfRules.flatMap((rule) => {
-    const { nodes } = state.sets[rule.sources] as SetState;
-    const matched = classes.filter(({ index }) => hasBit(nodes, index));
-    const holdsIt = rule.kind !== 'companion' || matched.includes(cls);
-    // A companion lets the destinations in, and these are all devices of the user.
-    const from = rule.kind === 'companion' ? classes : matched;
-    if (from.length === 0 || !holdsIt || (rule.kind === 'ports' && rule.silent)) return [];
-    return [{ rule, classes: from, members: from.flatMap((one) => [...(one.byOwner.get(owner) ?? [])]) }];
-  });
-};
-
-const addressesOf = (state: Membership, members: readonly NodeId[]): Address[] =>
-  members.flatMap((id) => (state.nodes.get(id) as NodeEntry).node.addresses);
-
 /** What a capability is given on: the node, or those of its addresses that a literal names. */
 const capabilityDsts = (state: Membership, { node, cls }: NodeEntry, rule: CompiledRule): string[] => {
   const whole =
@@ -137,12 +113,12 @@ const finish = (drafts: Iterable<Draft>): readonly FilterRule[] =>
 /** How one form of the filter names its sources and which rules it lets fall together. */
 interface Form {
   sourcesOfSet(id: number): readonly string[];
-  sourcesOfNodes(members: readonly NodeId[]): readonly string[];
+  sourcesOfKin(kin: Kin): readonly string[];
   /** The order of the sources of a capability rule. */
   arrange(sources: readonly string[]): readonly string[];
   /** The rule's place and the key of what it falls together with. */
   placeOf(rule: PortRule): { readonly key: string; readonly position: number };
-  placeOfOwn(own: OwnSources, rule: PortRule): { readonly key: string; readonly position: number };
+  placeOfKin(kin: Kin, rule: PortRule): { readonly key: string; readonly position: number };
 }
 
 const buildFilter = (state: Membership, entry: NodeEntry, form: Form): readonly FilterRule[] => {
@@ -187,13 +163,12 @@ const buildFilter = (state: Membership, entry: NodeEntry, form: Form): readonly 
     const rule = state.policy.rules[index] as CompiledRule;
     if (rule.kind !== 'ports') addWhole(rule, form.sourcesOfSet(rule.sources));
   }
-  for (const own of ownSources(state, entry)) {
-    const { rule, members } = own;
-    if (rule.kind !== 'ports') addWhole(rule, form.sourcesOfNodes(members));
+  for (const { rule, from } of ownRulesAt(state, entry)) {
+    if (rule.kind !== 'ports') addWhole(rule, form.sourcesOfKin(from));
     else {
       const destinations: NetPortRange[] = [];
       addDestinations(destinations, node.addresses, rule.ports);
-      contribute(form.placeOfOwn(own, rule), rule, () => form.sourcesOfNodes(members), destinations);
+      contribute(form.placeOfKin(from, rule), rule, () => form.sourcesOfKin(from), destinations);
     }
   }
   return finish(drafts.values());
@@ -203,12 +178,9 @@ export const compactFilter = (state: Membership, entry: NodeEntry): readonly Fil
   buildFilter(state, entry, {
     sourcesOfSet: (id) => compactSources(state, id),
     arrange: (sources) => sources,
-    sourcesOfNodes: (members) => compactTexts(addressesOf(state, members)),
+    sourcesOfKin: (kin) => kin.compact(),
     placeOf: (rule) => ({ key: `${rule.sources} ${rule.protocol}`, position: rule.index }),
-    placeOfOwn: ({ classes }, rule) => ({
-      key: `own ${classes.map(({ index }) => index).join(' ')} ${rule.protocol}`,
-      position: rule.index,
-    }),
+    placeOfKin: ({ key }, rule) => ({ key: `own ${key} ${rule.protocol}`, position: rule.index }),
   });
 
 export const hostedFilter = (state: Membership, entry: NodeEntry): readonly FilterRule[] => {
@@ -216,19 +188,17 @@ export const hostedFilter = (state: Membership, entry: NodeEntry): readonly Filt
   return buildFilter(state, entry, {
     sourcesOfSet: (id) => hostedSources(state, id),
     arrange: numericIpv6,
-    sourcesOfNodes: (members) => sortTexts(addressesOf(state, members)),
+    sourcesOfKin: (kin) => kin.hosted(),
     placeOf: (rule) => {
       const { id, first } = plan.groupOf(rule.sources, rule.protocol);
       return { key: `${id} ${rule.protocol}`, position: Math.min(first, rule.index) };
     },
-    placeOfOwn: ({ classes }, rule) => {
-      const owner = entry.node.user;
-      const isWhole = classes.every((one) => owner !== null && one.byOwner.get(owner)?.size === one.members.size);
+    placeOfKin: ({ classes, isWhole, key }, rule) => {
       const bits = createBitset(state.classes.length);
       for (const { index } of classes) addBit(bits, index);
       const equal = isWhole ? plan.find({ bits, texts: '' }, rule.protocol) : undefined;
       return equal === undefined
-        ? { key: `own ${classes.map(({ index }) => index).join(' ')} ${rule.protocol}`, position: rule.index }
+        ? { key: `own ${key} ${rule.protocol}`, position: rule.index }
         : { key: `${equal.id} ${rule.protocol}`, position: Math.min(equal.first, rule.index) };
     },
   });
@@ -242,8 +212,11 @@ export const capabilitiesFor = (state: Membership, entry: NodeEntry, peer: NodeE
     if (rule.kind === 'ports' || !hasBit((state.sets[rule.sources] as SetState).nodes, peer.cls.index)) continue;
     found.push({ index, capMap: rule.capMap });
   }
-  for (const { rule, members } of ownSources(state, entry)) {
-    if (rule.kind !== 'ports' && members.includes(peer.node.id)) found.push({ index: rule.index, capMap: rule.capMap });
+  if (peer.node.user === entry.node.user) {
+    for (const { rule, from } of ownRulesAt(state, entry)) {
+      if (rule.kind !== 'ports' && from.classes.includes(peer.cls))
+        found.push({ index: rule.index, capMap: rule.capMap });
+    }
   }
   return found.sort((a, b) => a.index - b.index).map(({ capMap }) => capMap);
 };
@@ -341,7 +314,7 @@ const contentOf = (state: Membership, { set, identity, nodes }: SetState): Conte
     const atom = state.policy.atoms[id];
     if (atom?.kind === 'address') for (const text of atom.texts) texts.add(text);
   }
-  for (const text of [...texts]) {
+  for (const text of texts) {
     const entry = state.nodes.get(state.byAddress.get(text as Address) as NodeId);
     if (!entry) continue;
     const { node, cls } = entry;

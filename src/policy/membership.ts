@@ -5,14 +5,15 @@
 import type { Address, Prefix } from '../base/address.ts';
 import type { NodeId, UserId } from '../base/ids.ts';
 import type { CapMap } from '../wire/filter.ts';
-import type { SshPolicy } from '../wire/ssh.ts';
+import type { SshPolicy, SshRule } from '../wire/ssh.ts';
 import { createAddressBook, type AddressBook } from './addressbook.ts';
 import { addAll, addBit, createBitset, forEachBit, hasBit, removeBit, type Bitset } from './bitset.ts';
 import { createClassifier, type Classifier, type ClassTraits } from './classes.ts';
-import type { CompiledPolicy, CompiledRule, SourceSet } from './compile.ts';
+import type { CompiledPolicy, CompiledRule, CompiledSshRule, SourceSet } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
-import type { PeerView } from './peers.ts';
+import type { NodeSet, PeerView } from './peers.ts';
 import type { KeptRule, MergePlan } from './filter.ts';
+import type { OwnRule } from './own.ts';
 import type { RouteTable } from './routers.ts';
 
 /** A source set and the classes that it lets in. */
@@ -45,6 +46,10 @@ export interface NodeClass extends ClassTraits {
   visible?: Bitset;
   kept?: readonly KeptRule[];
   capMap?: CapMap;
+  /** Where no rule looks further than the class. */
+  ssh?: SshPolicy | undefined;
+  /** Whom the viewers see: by owner where their own devices are more than the class sees, else under null. */
+  readonly peerSets: Map<UserId | null, NodeSet>;
   /** The router of a subnet for the viewers of the class; see routers.ts. */
   readonly routerChoices: Map<Prefix, { readonly epoch: number; readonly router: NodeId | undefined }>;
 }
@@ -71,6 +76,10 @@ export interface Membership {
   readonly addresses: AddressBook;
   readonly routes: RouteTable;
   readonly userOf: (id: UserId) => PolicyUser | undefined;
+  /** Rules between a user's own devices; made on demand. */
+  readonly ownRules: Map<UserId, readonly OwnRule[]>;
+  /** SSH rules that are the same on all their destinations; made on demand. */
+  readonly sharedSsh: Map<CompiledSshRule, readonly SshRule[]>;
   /** Which rules of the service's form fall together; made on demand. */
   mergePlan?: MergePlan | undefined;
   classFor(node: PolicyNode): NodeClass;
@@ -214,6 +223,7 @@ export const createMembership = (
       rules,
       selfSource: !traits.tagged && selfSets.some((id) => hasBit((sets[id] as SetState).nodes, index)),
       routerChoices: new Map(),
+      peerSets: new Map(),
     };
     classes[index] = cls;
     byKey.set(cls.key, cls);
@@ -246,6 +256,8 @@ export const createMembership = (
     sets,
     selfRules,
     classesOf: new Map(),
+    ownRules: new Map(),
+    sharedSsh: new Map(),
     byAddress: new Map(),
     addresses: createAddressBook(() => membership.nodes.values()),
     routes,

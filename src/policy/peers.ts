@@ -8,6 +8,7 @@ import { hasNoIpv4 } from './attributes.ts';
 import { bitsOf, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { PolicyNode } from './facts.ts';
 import type { Membership, NodeEntry } from './membership.ts';
+import { ownPeers } from './own.ts';
 import { mayExitThrough, routerFor } from './routers.ts';
 
 /** A set of nodes held as classes: membership in constant time, and iteration over the members only. */
@@ -38,57 +39,43 @@ export interface SelfView {
   readonly primaryRoutes: readonly Prefix[];
 }
 
-/** Nodes of classes, and some nodes more; never `except`. */
-export const nodeSetOf = (
-  state: Membership,
-  classes: Bitset,
-  more: ReadonlySet<NodeId> = NONE,
-  except?: NodeId,
-): NodeSet => {
-  const has = (id: NodeId): boolean => {
+/** Nodes of classes, and some nodes more. */
+export const nodeSetOf = (state: Membership, classes: Bitset, more: ReadonlySet<NodeId> = NONE): NodeSet => {
+  const isInClasses = (id: NodeId): boolean => {
     const entry = state.nodes.get(id);
-    return entry !== undefined && id !== except && (hasBit(classes, entry.cls.index) || more.has(id));
+    return entry !== undefined && hasBit(classes, entry.cls.index);
   };
   return {
-    has,
+    has: (id) => isInClasses(id) || (more.has(id) && state.nodes.has(id)),
     get size() {
       let size = 0;
       forEachBit(classes, (index) => {
         size += state.classes[index]?.members.size ?? 0;
       });
-      for (const id of more) {
-        const entry = state.nodes.get(id);
-        if (entry && !hasBit(classes, entry.cls.index)) size++;
-      }
-      return except !== undefined && hasBit(classes, state.nodes.get(except)?.cls.index ?? -1) ? size - 1 : size;
+      for (const id of more) if (state.nodes.has(id) && !isInClasses(id)) size++;
+      return size;
     },
     *[Symbol.iterator]() {
-      for (const index of bitsOf(classes)) {
-        for (const id of state.classes[index]?.members ?? []) if (id !== except) yield id;
-      }
-      for (const id of more) {
-        const entry = state.nodes.get(id);
-        if (entry && id !== except && !hasBit(classes, entry.cls.index)) yield id;
-      }
+      for (const index of bitsOf(classes)) yield* state.classes[index]?.members ?? [];
+      for (const id of more) if (state.nodes.has(id) && !isInClasses(id)) yield id;
     },
   };
 };
 
 const NONE: ReadonlySet<NodeId> = new Set();
 
-/** The devices of the same user that see the node because of rules between a user's own devices. */
-export const ownPeers = (state: Membership, { node, cls }: NodeEntry): ReadonlySet<NodeId> => {
-  if (state.selfRules.length === 0 || cls.tagged || node.user === null) return NONE;
-  const own = new Set<NodeId>();
-  for (const other of state.classesOf.get(node.user) ?? []) {
-    if (!cls.selfSource && !other.selfSource) continue;
-    for (const id of other.byOwner.get(node.user) ?? []) if (id !== node.id) own.add(id);
+/** One object for all viewers that see the same, until somebody of the set comes, goes or changes. */
+export const visiblePeers = (state: Membership, entry: NodeEntry): NodeSet => {
+  const { cls } = entry;
+  const own = ownPeers(state, entry);
+  const owner = own.size > 0 ? entry.node.user : null;
+  let set = cls.peerSets.get(owner);
+  if (!set) {
+    set = nodeSetOf(state, state.visibleOf(cls), own);
+    cls.peerSets.set(owner, set);
   }
-  return own;
+  return set;
 };
-
-export const visiblePeers = (state: Membership, entry: NodeEntry): NodeSet =>
-  nodeSetOf(state, state.visibleOf(entry.cls), ownPeers(state, entry), entry.node.id);
 
 export const sees = (state: Membership, a: NodeEntry, b: NodeEntry): boolean => {
   if (a === b) return false;

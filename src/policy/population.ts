@@ -7,7 +7,7 @@ import type { Json } from '../base/canonical.ts';
 import type { CapMap, FilterRule } from '../wire/filter.ts';
 import type { SshPolicy } from '../wire/ssh.ts';
 import { capMapOf } from './attributes.ts';
-import { addAll, addBit, createBitset, hasBit, type Bitset } from './bitset.ts';
+import { addAll, addBit, createBitset, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledPolicy } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
 import { capabilitiesFor, compactFilter, hostedFilter } from './filter.ts';
@@ -66,7 +66,10 @@ export interface Population {
   /** What the policy and the owner's role give to the node; the server adds what it can do itself. */
   capsFor(id: NodeId): CapMap;
 
-  /** The nodes that `id` sees; seeing is mutual, so these are also the nodes that see it. */
+  /**
+   * The nodes that `id` sees; seeing is mutual, so these are also the nodes that see it. May hold `id` itself. Viewers
+   * that see the same get the same object until somebody of the set comes, goes or changes; use it before the next change.
+   */
   visiblePeers(id: NodeId): NodeSet;
   sees(viewer: NodeId, peer: NodeId): boolean;
   /** Of a visible peer. */
@@ -184,6 +187,7 @@ const touch = (state: Membership, { node, cls }: NodeEntry, touched: Touched): v
   addAll(touched.peers, state.visibleOf(cls));
   if (!cls.tagged && node.user !== null && (state.selfRules.length > 0 || state.policy.ssh.length > 0)) {
     touched.owners.add(node.user);
+    state.ownRules.delete(node.user);
   }
   for (const index of sshAudience(state, cls)) addBit(touched.ssh, index);
   if (cls.routes.length > 0) touchRoutes(state, cls, touched);
@@ -265,13 +269,21 @@ const applyChange = (state: Membership, change: PopulationChange): Impact => {
     changed: [...touched.changed],
     removed: [...touched.removed],
   };
-  forget(state, impact);
+  forget(state, touched, impact);
   return impact;
 };
 
 /** Drops the kept answers that a change touches. */
-const forget = (state: Membership, impact: Impact): void => {
+const forget = (state: Membership, touched: Touched, impact: Impact): void => {
+  forEachBit(touched.peers, (index) => state.classes[index]?.peerSets.clear());
+  forEachBit(touched.ssh, (index) => {
+    const cls = state.classes[index];
+    if (cls) cls.ssh = undefined;
+  });
   for (const id of impact.ssh) (state.nodes.get(id) as NodeEntry).ssh = undefined;
+  for (const owner of touched.owners) {
+    for (const cls of state.classesOf.get(owner) ?? []) cls.peerSets.delete(owner);
+  }
 };
 
 /** The union of the capability rules that name the peer as a source, as wgengine/filter makes it in the client. */

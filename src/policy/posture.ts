@@ -91,14 +91,7 @@ export const assertionHolds = (assertion: Assertion, attributes: ReadonlyMap<str
   if (operator === 'NOT IN' || operator === '!=') return !values.includes(actual as Scalar);
   const order = compareScalars(actual, values[0] as Scalar);
   if (order === undefined) return false;
-  switch (operator) {
-    case '>=':
-      return order >= 0;
-    case '>':
-      return order > 0;
-    case '<=':
-      return order <= 0;
-    case '<':
-      return order < 0;
-  }
+  if (operator === '>=') return order >= 0;
+  if (operator === '<=') return order <= 0;
+  return operator === '>' ? order > 0 : order < 0;
 };

@@ -124,8 +124,29 @@ const sourcesByUser = (
 const classesIn = (state: Membership, compiled: CompiledSshRule): NodeClass[] =>
   [...bitsOf((state.sets[compiled.sources] as SetState).identity)].map((index) => state.classes[index] as NodeClass);
 
-const rulesFor = (state: Membership, entry: NodeEntry, compiled: CompiledSshRule): SshRule[] => {
+/** The rules that one rule of the policy comes to on a node, and whether they are the same on all its destinations. */
+const rulesFor = (
+  state: Membership,
+  entry: NodeEntry,
+  compiled: CompiledSshRule,
+): { readonly rules: readonly SshRule[]; readonly shared: boolean } => {
   const how = standing(entry, compiled);
+  if (how === 'all') {
+    const known = state.sharedSsh.get(compiled);
+    const rules = known ?? compileRule(state, entry, compiled, how);
+    if (!known) state.sharedSsh.set(compiled, rules);
+    return { rules, shared: true };
+  }
+  const rules = compileRule(state, entry, compiled, how);
+  return { rules, shared: rules.length === 0 && !compiled.self };
+};
+
+const compileRule = (
+  state: Membership,
+  entry: NodeEntry,
+  compiled: CompiledSshRule,
+  how: 'all' | 'own' | undefined,
+): readonly SshRule[] => {
   const { users, acceptEnv } = compiled.rule;
   const localparts = users.filter((user) => user.kind === 'localpart');
   const rules: SshRule[] = [];
@@ -185,10 +206,15 @@ const rulesFor = (state: Membership, entry: NodeEntry, compiled: CompiledSshRule
   return rules;
 };
 
-export const sshPolicyOf = (state: Membership, entry: NodeEntry): SshPolicy =>
-  (entry.ssh ??= Object.freeze({
-    rules: inOrder(state).flatMap((compiled) => rulesFor(state, entry, compiled)),
-  }));
+export const sshPolicyOf = (state: Membership, entry: NodeEntry): SshPolicy => {
+  const known = entry.cls.ssh ?? entry.ssh;
+  if (known) return known;
+  const parts = inOrder(state).map((compiled) => rulesFor(state, entry, compiled));
+  const policy = Object.freeze({ rules: parts.flatMap(({ rules }) => rules) });
+  if (parts.every(({ shared }) => shared)) entry.cls.ssh = policy;
+  else entry.ssh = policy;
+  return policy;
+};
 
 export interface SshDecision {
   readonly action: 'accept' | 'check' | 'deny';
@@ -233,11 +259,12 @@ export const sshDecision = (
   return DENY;
 };
 
-/** Classes whose SSH policy names nodes of the class: where a change of such a node is felt. */
+/** Classes whose SSH policy names nodes of the class: where a change of such a node is felt. What was kept is dropped. */
 export const sshAudience = function* (state: Membership, cls: NodeClass): IterableIterator<number> {
   for (const compiled of state.policy.ssh) {
     const records = compiled.recorders.some((atom) => cls.identityAtoms.includes(atom));
     if (!records && !isSource(state, compiled, cls)) continue;
+    state.sharedSsh.delete(compiled);
     for (const other of state.classes) {
       if (other && compiled.destinations.some((atom) => other.identityAtoms.includes(atom))) yield other.index;
     }

@@ -83,7 +83,7 @@ export const answer = (captured: CapturedCase): object => {
   if (failed.length > 0) return { accepted: false, message: failed[0]?.message.split('\n')[0] };
   const population = populate(policy, nodes, userOf);
   const answers = nodes.map((node): [string, object] => {
-    const peers = [...population.visiblePeers(node.id)];
+    const peers = [...population.visiblePeers(node.id)].filter((peer) => peer !== node.id);
     const nameOf = (id: NodeId): string => population.node(id)?.name ?? '';
     const seen = (view: PeerView): object => ({ ...viewOf(view), capMap: view.capMap });
     return [

@@ -10,6 +10,7 @@ import type { NodeId } from '../../src/base/ids.ts';
 import type { CompiledPolicy } from '../../src/policy/compile.ts';
 import { createEvaluator } from '../../src/policy/evaluate.ts';
 import type { PolicyNode } from '../../src/policy/facts.ts';
+import type { FilterRule } from '../../src/wire/filter.ts';
 import { populate, type Population } from '../../src/policy/population.ts';
 import { filterAccepts, sshAnswers, textHolds, textsOverlap } from './client.ts';
 import {
@@ -65,12 +66,20 @@ test('the compiled filter lets in exactly what the evaluator allows', () => {
         if (source === destination || familyOf(source) !== familyOf(destination)) continue;
         for (const probe of PROBES) {
           const packet = { source, destination, ...probe };
-          const by = (filterOf: (id: NodeId) => Parameters<typeof filterAccepts>[0]): boolean =>
+          const by = (filterOf: (id: NodeId) => readonly FilterRule[]): boolean =>
             carriers(destination).some(({ id }) => filterAccepts(filterOf(id), packet));
           const verdict = evaluator.evaluate({ address: source }, { address: destination }, probe.port, probe.protocol);
           const question = `${source} to ${destination}, ${JSON.stringify(probe)}`;
-          assert.equal(by(population.filterFor), verdict.allowed, `hosted form: ${question}`);
-          assert.equal(by(population.compactFilterFor), verdict.allowed, `compact form: ${question}`);
+          assert.equal(
+            by((id) => population.filterFor(id)),
+            verdict.allowed,
+            `hosted form: ${question}`,
+          );
+          assert.equal(
+            by((id) => population.compactFilterFor(id)),
+            verdict.allowed,
+            `compact form: ${question}`,
+          );
         }
       }
     }
@@ -140,6 +149,7 @@ test('peers and their routes follow from the filters', () => {
     for (const viewer of nodes) {
       const peers = new Set(population.visiblePeers(viewer.id));
       assert.equal(population.visiblePeers(viewer.id).size, peers.size);
+      assert.equal(population.sees(viewer.id, viewer.id), false);
       for (const peer of nodes) {
         if (peer === viewer) continue;
         const visible = concerns(population, viewer, peer) || concerns(population, peer, viewer);
@@ -164,6 +174,7 @@ const answersOf = (population: Population, id: NodeId): object => ({
   self: population.selfView(id),
   peers: Object.fromEntries(
     [...population.visiblePeers(id)]
+      .filter((peer) => peer !== id)
       .sort((a, b) => a - b)
       .map((peer) => [peer, { ...population.peerView(id, peer), node: undefined }]),
   ),
