@@ -11,7 +11,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegisterRequest } from '../wire/register.ts';
 import type { Control } from './ports.ts';
-import { keyExpiry } from './expiry.ts';
+import { declareExpiry, keyExpiry } from './expiry.ts';
 import type { Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
@@ -81,7 +81,7 @@ export const createLogins = (ports: LoginPorts): Logins => {
 
   const begin = async (peer: Peer, request: RegisterRequest): Promise<Outcome<string>> => {
     if (!mayBegin(peer.remote))
-      return refuse('control/busy', 'too many logins were begun from this address; try again later');
+      return refuse('control/busy', 'Too many logins were begun from this address; try again later.');
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
     const outcome = await registry.apply({ kind: 'begin-login', login: record(peer, request, id) });
     // The machine may be waiting already; then its person finds the same page again.
@@ -142,9 +142,10 @@ export const createLogins = (ports: LoginPorts): Logins => {
       key: null,
       loginId: id,
       decidedBy: decision.decidedBy,
-      assignment: standing.assignment(),
+      assignment: standing.assignmentFor(login.machineKey, tags, person.value),
     });
-    return outcome.ok ? accept(outcome.value.node as NodeRecord) : outcome;
+    if (!outcome.ok) return outcome;
+    return declareExpiry(outcome.value.node as NodeRecord, login.requestedExpiryMs, ports);
   };
 
   const denyLogin: Control['denyLogin'] = async (id, decidedBy) => {

@@ -3,9 +3,10 @@
 // controlclient/direct.go, doLogin). Every refusal is a sentence, shown to the person by `tailscale up`.
 
 import { formatBase64 } from '../base/bytes.ts';
-import type { Login, Tag } from '../base/ids.ts';
+import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
+import type { PolicyUser } from '../policy/facts.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -17,13 +18,13 @@ import {
   type RegisterResponse,
 } from '../wire/register.ts';
 import type { Call } from './connection.ts';
-import { isExpired, keyExpiry } from './expiry.ts';
+import { declareExpiry, isExpired, keyExpiry } from './expiry.ts';
 import type { Logins } from './logins.ts';
 import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
 import type { Presence } from './presence.ts';
 import type { Scheduler } from './scheduler.ts';
-import { tagsRefused, type Standing } from './standing.ts';
+import { tagsRefused, WRONG_MACHINE, type Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 export interface RegisterPorts {
@@ -51,10 +52,11 @@ const TEMPORARY = new Set<string>([
 ]);
 const RETRY_AFTER_SECONDS = 5;
 
-/** What the node is to be, once it is clear that it may join. */
+/** What the node is to be, once it is clear that it may join: tagged, or the person's. */
 interface Admission {
-  readonly login: Login | null;
   readonly tags: readonly Tag[];
+  /** Who brings it; undefined for a key with tags of its own. */
+  readonly person: PolicyUser | undefined;
 }
 
 export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Promise<void>) => {
@@ -96,13 +98,13 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
   const admissionOf = (grant: KeyGrant, wished: readonly Tag[]): Outcome<Admission> => {
     if (grant.login === null) {
       const beyond = wished.filter((tag) => !grant.tags.includes(tag));
-      return beyond.length > 0 ? tagsRefused(beyond) : accept({ login: null, tags: grant.tags });
+      return beyond.length > 0 ? tagsRefused(beyond) : accept({ tags: grant.tags, person: undefined });
     }
     const person = standing.personOf(grant.login);
     if (!person.ok) return person;
     const allowed = standing.mayTag(person.value, wished);
     if (!allowed.ok) return allowed;
-    return accept(wished.length > 0 ? { login: null, tags: wished } : { login: person.value.login, tags: [] });
+    return accept({ tags: wished, person: person.value });
   };
 
   const joinByKey = async (
@@ -129,7 +131,8 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       nlKey: request.NLKey ?? null,
       keySignature: request.NodeKeySignature ? formatBase64(request.NodeKeySignature) : null,
       discoKey: null,
-      ...admission.value,
+      login: tags.length > 0 ? null : (admission.value.person as PolicyUser).login,
+      tags,
       hostinfo: request.Hostinfo ?? {},
       capver: request.Version,
       expiresMs: keyExpiry(snapshot, now(), tags, request.expiryMs ?? null),
@@ -138,12 +141,13 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       key: grant.value.key,
       loginId: null,
       decidedBy: null,
-      assignment: standing.assignment(),
+      assignment: standing.assignmentFor(peer.machineKey, tags, admission.value.person),
     });
     if (!outcome.ok) return outcome;
-    const joining = outcome.value.node as NodeRecord;
-    ports.note('info', 'node registered', { ...noteNode(joining), authKey: grant.value.key.id });
-    return joined(joining);
+    const joining = await declareExpiry(outcome.value.node as NodeRecord, request.expiryMs ?? null, ports);
+    if (!joining.ok) return joining;
+    ports.note('info', 'node registered', { ...noteNode(joining.value), authKey: grant.value.key.id });
+    return joined(joining.value);
   };
 
   const begin = async (peer: Peer, request: RegisterRequest): Promise<Outcome<RegisterResponse>> => {
@@ -156,7 +160,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     const login = logins.find(call.peer, request);
     if (!login) return begin(call.peer, request);
     const { state, nodeId } = await logins.settled(login, call.gone);
-    if (state === 'denied') return refuse('control/login-denied', 'this login was refused by an administrator');
+    if (state === 'denied') return refuse('control/login-denied', 'An administrator refused this login.');
     const node = nodeId === null ? undefined : registry.view.nodes.get(nodeId);
     return state === 'approved' && node ? joined(node) : begin(call.peer, request);
   };
@@ -172,13 +176,12 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     const node = byKey(request.NodeKey);
     const claimed = node ?? byKey(request.OldNodeKey);
     // Node keys are public: only the machine that brought one may speak for it.
-    if (claimed && claimed.machineKey !== peer.machineKey)
-      return refuse('control/wrong-machine', 'this node key belongs to another machine');
+    if (claimed && claimed.machineKey !== peer.machineKey) return WRONG_MACHINE;
     if (request.expiryMs !== undefined && request.expiryMs <= now())
       return node && !isExpired(node, now()) ? logOut(node) : accept({});
     const wanted = request.Tailnet?.startsWith('required:') ? request.Tailnet.slice('required:'.length) : undefined;
     if (wanted !== undefined && wanted !== ports.snapshot().tailnet.name)
-      return refuse('control/other-tailnet', `this server serves the tailnet ${ports.snapshot().tailnet.name} only`);
+      return refuse('control/other-tailnet', `This server serves the tailnet ${ports.snapshot().tailnet.name} only.`);
     if (request.authKey !== undefined) return joinByKey(peer, request, request.authKey, node);
     if (node && !isExpired(node, now())) return greet(request, node);
     if (request.Followup !== undefined) return followUp(call, request);
@@ -209,7 +212,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     }
     const request = decoded.value;
     if (deciding >= limits.waitingRegistrations) {
-      answer(call, request, refuse('control/busy', 'too many machines register at the moment; try again soon'));
+      answer(call, request, refuse('control/busy', 'Too many machines register at the moment; try again soon.'));
       return;
     }
     // A request that waits for a person waits outside the queue.

@@ -4,8 +4,8 @@
 import type { Login, Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
 import { ipSetOf } from '../base/ipset.ts';
-import type { NodeKey } from '../keys/text.ts';
-import { refusedTags } from '../policy/approve.ts';
+import type { MachineKey, NodeKey } from '../keys/text.ts';
+import { addressPools, refusedTags } from '../policy/approve.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { Assignment } from '../registry/event.ts';
 import type { NodeRecord } from '../registry/record.ts';
@@ -18,6 +18,8 @@ import type { Peer } from './upgrade.ts';
 
 export interface Standing {
   readonly assignment: () => Assignment;
+  /** The same for a machine that joins: a newcomer may get its address from a pool of the policy (`ipPool`). */
+  readonly assignmentFor: (machineKey: MachineKey, tags: readonly Tag[], person: PolicyUser | undefined) => Assignment;
   /** The node that a request is about, if it is the asking machine's. Whether it is welcome is another question. */
   readonly nodeOf: (peer: Peer, key: NodeKey) => Outcome<NodeRecord>;
   /**
@@ -32,8 +34,8 @@ export interface Standing {
   readonly tooOld: () => Refusal;
 }
 
-const UNKNOWN_NODE = refuse('control/unknown-node', 'node not found: log in again with «tailscale up»');
-const WRONG_MACHINE = refuse('control/wrong-machine', 'this node key belongs to another machine');
+const UNKNOWN_NODE = refuse('control/unknown-node', 'The server knows no such node; log in again with «tailscale up».');
+export const WRONG_MACHINE = refuse('control/wrong-machine', 'This node key belongs to another machine.');
 
 export const tagsRefused = (tags: readonly string[]): Refusal =>
   refuse('control/tags-refused', `requested tags [${tags.join(' ')}] are invalid or not permitted`);
@@ -47,21 +49,31 @@ const assignmentOf = (snapshot: Snapshot): Assignment => ({
 export const createStanding = (snapshot: () => Snapshot, registry: Registry): Standing => {
   const assignments = new WeakMap<Snapshot, Assignment>();
 
+  const assignment = (): Assignment => {
+    const serving = snapshot();
+    let known = assignments.get(serving);
+    if (!known) {
+      known = assignmentOf(serving);
+      assignments.set(serving, known);
+    }
+    return known;
+  };
+
   const personOf = (login: Login): Outcome<PolicyUser> => {
     const serving = snapshot();
     const user = serving.userByLogin.get(login.toLowerCase());
-    if (user?.disabled) return refuse('control/user-disabled', `${login} is disabled in this tailnet`);
+    if (user?.disabled) return refuse('control/user-disabled', `${login} is disabled in this tailnet.`);
     if (user) return accept({ id: user.id, login: user.login, role: user.role });
     const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
     const rule = serving.domainRules.find((rule) => rule.domain === domain);
     if (rule) return accept({ id: userIdOf(login), login, role: rule.role });
-    return refuse('control/unknown-user', `${login} is not a user of this tailnet`);
+    return refuse('control/unknown-user', `${login} is not a user of this tailnet.`);
   };
 
   const isWelcome = (node: NodeRecord): Outcome<void> => {
     const { stableId, name: label, login: owner, tags } = node;
     if (declarationOf(snapshot(), { stableId, label, owner, tags })?.disabled)
-      return refuse('control/node-disabled', 'this machine is disabled in this tailnet');
+      return refuse('control/node-disabled', 'This machine is disabled in this tailnet.');
     if (owner === null) return accept(undefined);
     const person = personOf(owner);
     return person.ok ? accept(undefined) : person;
@@ -70,14 +82,11 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
   return {
     personOf,
     isWelcome,
-    assignment: () => {
-      const serving = snapshot();
-      let assignment = assignments.get(serving);
-      if (!assignment) {
-        assignment = assignmentOf(serving);
-        assignments.set(serving, assignment);
-      }
-      return assignment;
+    assignment,
+    assignmentFor: (machineKey, tags, person) => {
+      const { policy, tailnet } = snapshot();
+      const [pool] = registry.view.byMachineKey.has(machineKey) ? [] : addressPools(policy, { tags }, person);
+      return pool === undefined ? assignment() : { ...assignment(), prefixes: [pool, tailnet.addresses.ipv6] };
     },
     nodeOf: (peer, key) => {
       const id = registry.view.byNodeKey.get(key);
@@ -94,7 +103,7 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
     tooOld: () => {
       const release = releaseOf(OLDEST_VERSION);
       const least = release === undefined ? '1.74' : release;
-      return refuse('control/too-old', `this client is too old for the server: install Tailscale ${least} or newer`);
+      return refuse('control/too-old', `This client is too old for the server: install Tailscale ${least} or newer.`);
     },
   };
 };

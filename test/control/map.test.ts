@@ -216,7 +216,10 @@ test('who is no node, or not of this machine, gets no map', async () => {
   const other = await world.connect();
   assert.equal((await other.update({ NodeKey })).status, 401);
   const unknown = await other.update({ NodeKey: newNodeKey() });
-  assert.deepEqual([unknown.status, unknown.text], [404, 'node not found: log in again with «tailscale up»']);
+  assert.deepEqual(
+    [unknown.status, unknown.text],
+    [404, 'The server knows no such node; log in again with «tailscale up».'],
+  );
   const old = await other.update({ NodeKey, Version: 89 });
   assert.match(old.text, /too old/);
   assert.equal(old.status, 400);

@@ -119,6 +119,43 @@ test('an ephemeral node is gone after its logout', async () => {
   assert.deepEqual((await client.register({ NodeKey, Expiry: LOGOUT })).json, {});
 });
 
+test('nodes.json5 gives a node a life of its own', async () => {
+  const node = { name: 'kiosk', owner: 'alice@example.com' };
+  const own = await openWorld({ files: { 'nodes.json5': { nodes: [{ node, keyExpiry: '7d' }] } } });
+  try {
+    const client = await own.connect();
+    await client.register({ NodeKey: newNodeKey(), Hostinfo: { Hostname: 'kiosk' }, ...auth('alice') });
+    const [record] = own.registry.view.nodes.values();
+    assert.ok(Math.abs(record!.expiresMs! - Date.now() - 7 * 86_400_000) < 60_000);
+  } finally {
+    await own.close();
+  }
+});
+
+test('a newcomer gets its address from the pool that the policy gives, and keeps it', async () => {
+  const policy = {
+    tagOwners: { 'tag:server': ['alice@example.com'] },
+    acls: [{ action: 'accept', src: ['*'], dst: ['*:*'] }],
+    nodeAttrs: [{ target: ['tag:server'], ipPool: ['100.81.0.0/16'] }],
+  };
+  const own = await openWorld({ files: { 'policy.json5': policy } });
+  try {
+    const client = await own.connect();
+    const OldNodeKey = newNodeKey();
+    await client.register({ NodeKey: OldNodeKey, ...auth('server') });
+    const addresses = () =>
+      own.registry.view.nodes
+        .values()
+        .map((node) => node.addresses[0])
+        .toArray();
+    assert.deepEqual(addresses(), ['100.81.0.1']);
+    await client.register({ NodeKey: newNodeKey(), OldNodeKey, ...auth('server') });
+    assert.deepEqual(addresses(), ['100.81.0.1']);
+  } finally {
+    await own.close();
+  }
+});
+
 test('a client may ask for a shorter life of its key, never for a longer one', async () => {
   const client = await world.connect();
   const NodeKey = newNodeKey();
@@ -222,7 +259,7 @@ test('a machine without a key waits for a person', async (t) => {
     const { client, NodeKey, url, id } = await begin();
     const followed = client.register({ NodeKey, Followup: url });
     await world.control.denyLogin(id, 'alice');
-    assert.match(String((await followed).json['Error']), /refused by an administrator/);
+    assert.match(String((await followed).json['Error']), /administrator refused/);
     assert.equal(nodeOf(NodeKey), undefined);
   });
 
