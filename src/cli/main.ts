@@ -12,6 +12,7 @@ import { registerKeys } from './keys.ts';
 import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
 import { registerServe } from './serve.ts';
+import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
 import { wantsColour } from './output.ts';
@@ -34,6 +35,7 @@ export const buildProgram = (): Command => {
   registerAuth(program);
   registerDebug(program);
   registerDerp(program);
+  registerSource(program);
   registerCompletion(program);
   registerVersion(program);
   return program;

@@ -57,7 +57,7 @@ export interface StatusAnswer {
   readonly startedAt: string;
   readonly revision: string;
   readonly digest: string;
-  /** `serving`, or `held` or `refused` where the newest revision is not the one that serves. */
+  /** `serving`, or what the newest revision is where it does not serve: held, rejected, suspended, rolled-back. */
   readonly state: string;
   readonly tailnet: string;
   readonly nodes: { readonly total: number; readonly online: number };

@@ -25,7 +25,7 @@ export const writePrivateFile = (file: string, bytes: Uint8Array): void => {
 };
 
 /** The X25519 key pair of that name; made at the first call for a data folder. Throws where the file is damaged. */
-export const keyPairOf = (crypto: Crypto, dataFolder: string, name: 'noise' | 'relay'): KeyPair => {
+export const keyPairOf = (crypto: Crypto, dataFolder: string, name: 'noise' | 'relay' | 'seal'): KeyPair => {
   const file = path.join(dataFolder, 'keys', `${name}.key`);
   if (!fs.existsSync(file)) {
     const fresh = makeKeyPair(crypto, randomBytes(KEY_BYTES));

@@ -189,7 +189,10 @@ export const openReconcile = async (
       atMs: now(),
       ...aside,
     };
-    if (isNews) tell(aside.state, tree, { pending, files: tree.files });
+    // What waits because of a person was told when the person asked for it.
+    if (isNews && (aside.state === 'held' || aside.state === 'rejected')) {
+      tell(aside.state, tree, { pending, files: tree.files });
+    }
   };
 
   const isSuspended = (): boolean => (memory.suspendedUntilMs ?? 0) > now();
@@ -364,11 +367,10 @@ export const openReconcile = async (
       await source.close();
       if (!seen.ok) return { ...seen, diagnostics: [] };
       const aside = pending as Pending | undefined;
-      const files = (await source.read().catch(() => undefined)) as Outcome<SourceTree> | undefined;
       return {
         ...refuse('server/tailnet-broken', aside?.obstacles[0]?.message ?? 'The tailnet has errors.'),
         diagnostics: aside?.diagnostics ?? [],
-        ...(files?.ok ? { files: files.value.files } : {}),
+        files: seen.value.files,
       };
     }
   }

@@ -16,7 +16,7 @@ import type { Metrics } from '../http/metrics.ts';
 import { mountDecisionPage } from '../http/decision.ts';
 import { createPublicApp } from '../http/public.ts';
 import { nativeCrypto } from '../keys/native.ts';
-import type { NodeKey } from '../keys/text.ts';
+import { formatMachineKey, type NodeKey } from '../keys/text.ts';
 import { createTailnet } from '../netmap/tailnet.ts';
 import type { Tailnet } from '../netmap/tailnet.ts';
 import { RegistryFault } from '../registry/fault.ts';
@@ -40,6 +40,7 @@ import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { sshOperations, sshQuestion } from './ssh-operations.ts';
+import { sourceOperations } from './source-operations.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate, withRelayKey } from './tls.ts';
 
@@ -327,6 +328,7 @@ const assemble = async (
           ...loginOperations(parts, control),
           ...sshOperations(parts, control),
           ...debugOperations(parts, control),
+          ...sourceOperations(parts, follower, formatMachineKey(keyPairOf(crypto, dataFolder, 'seal').publicKey)),
           statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
         ],
         downloads: [],

@@ -24,30 +24,29 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
   run: () => {
     const { version, url, startedAtMs, parts, follower, control, relay } = inputs;
     const snapshot = follower.snapshot();
-    const refused = follower.refused();
+    const reconcile = follower.reconcile.status();
     const registry = parts.registry.status();
-    const source = follower.source();
-    const first = refused?.diagnostics.find(({ severity }) => severity === 'error');
+    const { pending, source } = reconcile;
+    const reasons = pending?.obstacles.map(({ message }) => message) ?? [];
     const answer: StatusAnswer = {
       version,
       url,
       startedAt: new Date(startedAtMs).toISOString(),
       revision: snapshot.revision,
       digest: snapshot.digest,
-      state: refused ? 'refused' : 'serving',
+      state: pending?.state ?? 'serving',
       tailnet: snapshot.tailnet.name,
       nodes: { total: parts.registry.view.nodes.size, online: control.online() },
       problems: [
-        ...(refused
-          ? [`revision ${refused.revision} was refused: ${first?.message.split('\n')[0] ?? 'it has errors'}`]
+        ...(pending
+          ? [`revision ${pending.revision} is ${pending.state}${reasons.length > 0 ? `: ${reasons.join(' ')}` : ''}`]
           : []),
+        ...(reconcile.recorded ? [] : ['the last good tailnet could not be written to the data folder']),
         ...(source.refusal ? [`the source can't be read: ${source.refusal.reason}`] : []),
         ...(registry.problem === null ? [] : [`registrations are refused for now: ${registry.problem}`]),
       ],
       source,
-      reconcile: refused
-        ? { refused: refused.revision, at: new Date(refused.atMs).toISOString(), diagnostics: refused.diagnostics }
-        : null,
+      reconcile,
       registry,
       relay: relay?.stats() ?? null,
     };

@@ -4,18 +4,17 @@
 import { parseDocument } from '../config/document.ts';
 import { plainOf } from '../config/located.ts';
 import type { Json } from '../base/canonical.ts';
+import { parseMoment } from '../base/duration.ts';
 import type { Signer } from './vet.ts';
 
-const timeOf = (value: Json | undefined): number | undefined => {
-  const atMs = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(atMs) ? undefined : atMs;
-};
+const momentOf = (value: Json | undefined, edge: 'start' | 'end'): number | undefined =>
+  typeof value === 'string' ? parseMoment(value, edge) : undefined;
 
 const signerOf = (value: Json): readonly Signer[] => {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return [];
   const { name, key, validFrom, validUntil } = value as Readonly<Record<string, Json>>;
   if (typeof key !== 'string') return [];
-  const [fromMs, untilMs] = [timeOf(validFrom), timeOf(validUntil)];
+  const [fromMs, untilMs] = [momentOf(validFrom, 'start'), momentOf(validUntil, 'end')];
   return [
     {
       name: typeof name === 'string' ? name : '',

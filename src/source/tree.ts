@@ -3,19 +3,10 @@
 
 import { createHash } from 'node:crypto';
 import { parseRevision, type Revision } from '../base/ids.ts';
+import { TAILNET_FILES as CONFIG_FILES } from '../config/folder.ts';
 
 /** Every file that Tailplane reads, relative to the tailnet folder. Anything else there is not opened. */
-export const TAILNET_FILES: readonly string[] = [
-  'tailnet.json5',
-  'users.json5',
-  'policy.json5',
-  'policy.hujson',
-  'routes.json5',
-  'dns.json5',
-  'keys.json5',
-  'nodes.json5',
-  'derp.json5',
-];
+export const TAILNET_FILES: readonly string[] = CONFIG_FILES;
 
 export interface SourceTree {
   readonly revision: Revision;

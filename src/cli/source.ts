@@ -1,0 +1,266 @@
+// The commands about where the tailnet comes from: what serves, what waits and why, going back, waiting, and decisions that
+// end as a commit and not as hidden state.
+
+import { randomBytes } from 'node:crypto';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
+import { parseDuration } from '../base/duration.ts';
+import { Secret } from '../base/secret.ts';
+import { nativeCrypto } from '../keys/native.ts';
+import { sealSecret } from '../keys/sealed.ts';
+import { parseMachineKey } from '../keys/text.ts';
+import type { ReconcileStatus } from '../server/reconcile.ts';
+import type { EditAnswer } from '../server/source-operations.ts';
+import type { SourceCommit } from '../source/tree.ts';
+import { EXIT, Failure } from './failure.ts';
+import { plain, relativeTime, table } from './output.ts';
+import type { Output } from './output.ts';
+import { serverOf } from './server.ts';
+
+const SECRET_LIMIT_BYTES = 64 * 1024;
+
+const short = (revision: string): string => (revision.startsWith('dir-') ? revision : revision.slice(0, 10));
+const ago = (ms: number): string => relativeTime(ms, Date.now());
+
+const commitLine = ({ subject, author }: SourceCommit): string => `«${plain(subject)}» by ${plain(author.email)}`;
+
+/** What serves, and what does not and why. */
+export const renderReconcile = (status: ReconcileStatus, out: Output): string => {
+  const { serving, pending, source, suspendedUntilMs } = status;
+  const by = serving.commit ? `, ${commitLine(serving.commit)}` : '';
+  const lines = [`serving     ${short(serving.revision)}${by}, since ${ago(serving.sinceMs)}`];
+  if (pending) {
+    const commit = pending.commit ? `, ${commitLine(pending.commit)}` : '';
+    lines.push(
+      `${out.style('yellow', pending.state.padEnd(11))} ${short(pending.revision)}${commit}, at ${pending.step}`,
+    );
+    for (const { message, commit: where, allowedBy } of pending.obstacles) {
+      lines.push(`            ${where === undefined ? '' : `${short(where)}: `}${plain(message)}`);
+      if (allowedBy !== undefined) lines.push(`            to let it pass, put into a commit message: ${allowedBy}`);
+    }
+  }
+  if (suspendedUntilMs !== undefined) lines.push(`waiting     ends ${ago(suspendedUntilMs)}`);
+  if (source.refusal)
+    lines.push(`${out.style('yellow', 'source')}      ${plain(source.refusal.reason)} Asked ${source.failures} times.`);
+  else if (source.checkedAtMs !== undefined) lines.push(`source      asked ${ago(source.checkedAtMs)}`);
+  if (!status.recorded)
+    lines.push(
+      `${out.style('red', 'disk')}        the last good tailnet could not be written; a restart would need the source`,
+    );
+  return lines.join('\n');
+};
+
+const showStatus = (status: ReconcileStatus, out: Output): void => {
+  out.show(status, () => renderReconcile(status, out));
+  if (status.state === 'held' || status.state === 'rejected') process.exitCode = EXIT.findings;
+};
+
+const duration = (text: string): number => {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError('Write it like 30m, 2h or 1d.');
+  return ms;
+};
+
+interface WriteOptions {
+  readonly print?: boolean;
+  readonly commit?: boolean;
+  readonly propose?: boolean;
+  readonly message?: string;
+}
+
+const withWriteOptions = (command: Command): Command =>
+  command
+    .addOption(new Option('--print', 'show the edit and change nothing (default)').conflicts(['commit', 'propose']))
+    .addOption(new Option('--commit', 'commit it to the branch that is followed').conflicts(['print', 'propose']))
+    .addOption(new Option('--propose', 'push it as a new branch').conflicts(['print', 'commit']))
+    .option('-m, --message <text>', 'message of the commit');
+
+const modeOf = ({ commit, propose }: WriteOptions): string => (propose ? 'propose' : commit ? 'commit' : 'print');
+
+const showEdit = (answer: EditAnswer, out: Output): void =>
+  out.show(answer, () => {
+    const { diff, mode, branch, commit, openUrl } = answer;
+    if (mode === 'print') return diff.trimEnd();
+    if (commit === undefined) return `${diff}\nWritten to ${answer.file}.`;
+    const where = mode === 'propose' ? `Pushed as ${branch}` : `Committed to ${branch}`;
+    return `${diff}\n${where} (${short(commit)}).${openUrl === undefined ? '' : `\nOpen the pull request: ${openUrl}`}`;
+  });
+
+const registerReconcile = (program: Command): void => {
+  program
+    .command('sync')
+    .description('ask the source now, and say what serves')
+    .option('--trust <commit>', 'take this commit although it is unsigned, or history was rewritten')
+    .addHelpText('after', '\nExample:\n  tailplane sync')
+    .action(async ({ trust }: { trust?: string }, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const status =
+        trust === undefined
+          ? await admin.post<ReconcileStatus>('/reconcile/sync')
+          : await admin.post<ReconcileStatus>('/reconcile/trust', { revision: trust });
+      showStatus(status, out);
+    });
+
+  program
+    .command('history')
+    .description('list commits of the tailnet')
+    .option('-n, --limit <count>', 'how many', '20')
+    .addHelpText('after', '\nExample:\n  tailplane history -n 5')
+    .action(async ({ limit }: { limit: string }, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const log = await admin.get<(SourceCommit & { mark: string | null })[]>(
+        `/history?limit=${encodeURIComponent(limit)}`,
+      );
+      out.show(log, () =>
+        table(
+          ['COMMIT', 'WHEN', 'AUTHOR', 'SIGNED', 'STATE', 'SUBJECT'],
+          log.map(({ id, committer, author, signature, mark, subject }) => [
+            short(id),
+            ago(committer.atMs),
+            plain(author.email),
+            signature,
+            mark === null ? '' : out.style(mark === 'serving' ? 'green' : 'yellow', mark),
+            plain(subject),
+          ]),
+          out.style,
+        ),
+      );
+    });
+
+  program
+    .command('diff')
+    .description('show how the files of two commits differ')
+    .argument('[from]', 'a commit', 'HEAD~1')
+    .argument('[to]', 'a commit', 'HEAD')
+    .addHelpText('after', '\nExample:\n  tailplane diff HEAD~3 HEAD')
+    .action(async (from: string, to: string, _options: unknown, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const query = new URLSearchParams({ from, to });
+      const answer = await admin.get<{ diff: string }>(`/diff?${query.toString()}`);
+      out.show(answer, () => answer.diff.trimEnd() || 'The files are the same.');
+    });
+
+  program
+    .command('rollback')
+    .description('serve an earlier commit; what came after it does not come back until a new commit is pushed')
+    .argument('<commit>', 'its id, seven digits of it, or HEAD~1')
+    .addHelpText('after', '\nExample:\n  tailplane rollback HEAD~1')
+    .action(async (revision: string, _options: unknown, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const status = await admin.post<ReconcileStatus>('/reconcile/rollback', { revision });
+      out.show(status, () => renderReconcile(status, out));
+    });
+
+  program
+    .command('suspend')
+    .description('take no commits for a while; it ends by itself')
+    .requiredOption('--for <time>', 'how long, like 2h', duration)
+    .addHelpText('after', '\nExample:\n  tailplane suspend --for 2h')
+    .action(async (options: { for: number }, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const status = await admin.post<ReconcileStatus>('/reconcile/suspend', { forMs: options.for });
+      out.show(status, () => renderReconcile(status, out));
+    });
+
+  program
+    .command('resume')
+    .description('end a suspension now')
+    .addHelpText('after', '\nExample:\n  tailplane resume')
+    .action(async (_options: unknown, command: Command) => {
+      const { admin, out } = serverOf(command);
+      showStatus(await admin.post<ReconcileStatus>('/reconcile/resume'), out);
+    });
+};
+
+const registerEdits = (program: Command): void => {
+  const routes = program.command('routes').description('subnet routes and exit nodes');
+  withWriteOptions(
+    routes
+      .command('approve')
+      .description('approve routes that a machine advertises, as an edit of routes.json5')
+      .argument('<node>', 'name, id or address of the node')
+      .argument('[routes...]', 'which of them; all that it advertises by default'),
+  )
+    .addHelpText('after', '\nExample:\n  tailplane routes approve office-router 10.1.0.0/16 --propose')
+    .action(async (node: string, list: string[], options: WriteOptions, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const body = { mode: modeOf(options), message: options.message, ...(list.length > 0 ? { routes: list } : {}) };
+      showEdit(await admin.post<EditAnswer>(`/edits/routes/${encodeURIComponent(node)}`, body), out);
+    });
+
+  const nodes = program.commands.find((command) => command.name() === 'nodes') ?? program.command('nodes');
+  withWriteOptions(
+    nodes
+      .command('declare')
+      .description('say something about a machine, as an edit of nodes.json5')
+      .argument('<node>', 'name, id or address of the node')
+      .option('--name <label>', 'its MagicDNS name')
+      .option('--tag <tag...>', 'its tags')
+      .option('--address <address...>', 'its fixed addresses')
+      .option('--approve', 'let it in')
+      .option('--disable', 'cut it off'),
+  )
+    .addHelpText('after', '\nExample:\n  tailplane nodes declare laptop-7 --approve --propose')
+    .action(
+      async (
+        node: string,
+        options: WriteOptions & { name?: string; tag?: string[]; address?: string[]; approve?: true; disable?: true },
+        command: Command,
+      ) => {
+        const { admin, out } = serverOf(command);
+        const body = {
+          mode: modeOf(options),
+          message: options.message,
+          name: options.name,
+          tags: options.tag,
+          addresses: options.address,
+          approved: options.approve,
+          disabled: options.disable,
+        };
+        showEdit(await admin.post<EditAnswer>(`/edits/declaration/${encodeURIComponent(node)}`, body), out);
+      },
+    );
+};
+
+const readSecret = async (): Promise<Secret<string>> => {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > SECRET_LIMIT_BYTES) throw new Failure(EXIT.usage, 'cli/usage', 'The value is larger than 64 KiB.');
+    chunks.push(chunk);
+  }
+  return new Secret(
+    Buffer.concat(chunks)
+      .toString('utf8')
+      .replace(/\r?\n$/, ''),
+  );
+};
+
+const registerSeal = (program: Command): void => {
+  program
+    .command('seal')
+    .description('encrypt a value to the server, so that it may lie in the repository; reads it from standard input')
+    .option('--to <key>', "the server's sealing key; asked of the running server by default")
+    .addHelpText('after', '\nExample:\n  printf %s "$SECRET" | tailplane seal')
+    .action(async ({ to }: { to?: string }, command: Command) => {
+      const { admin, out } = serverOf(command);
+      const recipient = parseMachineKey(to ?? (await admin.get<{ key: string }>('/seal-key')).key);
+      if (!recipient) {
+        throw new Failure(
+          EXIT.usage,
+          'cli/usage',
+          'This is not a sealing key.',
+          '`tailplane seal` alone asks the server for its own.',
+        );
+      }
+      const sealed = sealSecret(nativeCrypto, (size) => randomBytes(size), recipient, await readSecret());
+      out.show({ sealed }, () => sealed);
+    });
+};
+
+export const registerSource = (program: Command): void => {
+  registerReconcile(program);
+  registerEdits(program);
+  registerSeal(program);
+};
