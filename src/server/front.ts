@@ -5,8 +5,11 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createChallengeServer } from './challenges.ts';
 import { listen } from './listen.ts';
 import { splitByFirstByte } from './listener.ts';
+import { createNewcomers, isLoopback } from './newcomers.ts';
+import type { NewcomerLimits, Newcomers } from './newcomers.ts';
 import type { HostPort } from './settings.ts';
 import type { ServerCertificate } from './tls.ts';
 
@@ -28,21 +31,37 @@ export interface Front {
   readonly close: () => void;
 }
 
+export interface FrontLimits {
+  /** For the first byte and then for the TLS handshake. */
+  readonly handshakeMs: number;
+  readonly headersMs: number;
+  readonly newcomers: NewcomerLimits;
+}
+
+/** Far more newcomers than honest clients are, even if all come back at once: a request follows within milliseconds. */
+const LIMITS: FrontLimits = {
+  handshakeMs: 10_000,
+  headersMs: 10_000,
+  newcomers: { all: 8_192, perPrefix: 512, isExempt: isLoopback },
+};
 const MAX_HEADER_BYTES = 16 << 10;
-const HEADERS_TIMEOUT_MS = 10_000;
+const MAX_HEADERS = 100;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
-const HTTP_OPTIONS = { maxHeaderSize: MAX_HEADER_BYTES, noDelay: true };
+/** How often slow requests are looked for, as a part of the time that they have. */
+const CHECKS = 4;
 
 const BAD_REQUEST = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n';
 const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
 /** Prepares an HTTP server that gets its connections handed over instead of listening itself. */
-const prepare = (server: http.Server | https.Server, upgrade: FrontPorts['upgrade']): void => {
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
+const prepare = (server: http.Server | https.Server, upgrade: FrontPorts['upgrade'], newcomers: Newcomers): void => {
+  server.maxHeadersCount = MAX_HEADERS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+  server.on('request', ({ socket }: http.IncomingMessage) => newcomers.settle(socket));
   server.on('upgrade', (request: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+    newcomers.settle(request.socket);
     if (upgrade(request, socket, head)) return;
     socket.on('error', () => socket.destroy());
     socket.end(NOT_FOUND);
@@ -56,12 +75,24 @@ const prepare = (server: http.Server | https.Server, upgrade: FrontPorts['upgrad
 };
 
 /** Binds the port. Throws a StartFailure where that can't be done. */
-export const bindFront = async (at: HostPort): Promise<Front> => {
+export const bindFront = async (at: HostPort, limits: Partial<FrontLimits> = {}): Promise<Front> => {
+  const { handshakeMs, headersMs, newcomers: newcomerLimits } = { ...LIMITS, ...limits };
+  const newcomers = createNewcomers(newcomerLimits);
+  const httpOptions = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: headersMs / CHECKS,
+  };
   const sockets = new Set<net.Socket>();
   const waiting: net.Socket[] = [];
   let give: (socket: net.Socket) => void = (socket) => waiting.push(socket);
   const closers: (() => void)[] = [];
   const port = net.createServer((socket) => {
+    if (!newcomers.admit(socket)) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     give(socket);
@@ -69,15 +100,26 @@ export const bindFront = async (at: HostPort): Promise<Front> => {
   const bound: HostPort = { host: at.host, port: await listen(port, at) };
   return {
     at: bound,
-    open: ({ answer, upgrade }, certificate) => {
-      const plain = http.createServer(HTTP_OPTIONS, answer);
+    open: ({ answer: answerOthers, upgrade }, certificate) => {
+      const { challenges } = certificate;
+      const answer: http.RequestListener = (request, response) => {
+        if (challenges?.answerHttp(request, response) !== true) answerOthers(request, response);
+      };
+      const plain = http.createServer(httpOptions, answer);
       // No ALPN beyond HTTP/1.1: upgrades need it, and clients of /ts2021 offer none at all.
       const secure = https.createServer(
-        { ...certificate.context(), ...HTTP_OPTIONS, ALPNProtocols: ['http/1.1'] },
+        {
+          ...certificate.context(),
+          ...httpOptions,
+          ALPNProtocols: ['http/1.1'],
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: handshakeMs,
+        },
         answer,
       );
-      prepare(plain, upgrade);
-      prepare(secure, upgrade);
+      const challenged = challenges && createChallengeServer(challenges, handshakeMs);
+      prepare(plain, upgrade, newcomers);
+      prepare(secure, upgrade, newcomers);
       certificate.onChange(() => secure.setSecureContext(certificate.context()));
       closers.push(
         () => plain.close(),
@@ -85,9 +127,12 @@ export const bindFront = async (at: HostPort): Promise<Front> => {
       );
       give = splitByFirstByte({
         plain: (socket) => plain.emit('connection', socket),
-        tls: (socket) => secure.emit('connection', socket),
+        tls: (socket, hello) =>
+          (challenged && challenges?.isAsked(hello) ? challenged : secure).emit('connection', socket),
+        firstByteMs: handshakeMs,
       });
       for (const socket of waiting.splice(0)) give(socket);
+      certificate.begin();
     },
     connections: () => sockets.size,
     refuse: () => {

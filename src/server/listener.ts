@@ -6,20 +6,27 @@ import type net from 'node:net';
 
 export interface SplitPorts {
   readonly plain: (socket: net.Socket) => void;
-  readonly tls: (socket: net.Socket) => void;
+  /** `hello` is what came so far; it is still to be read from the socket, too. */
+  readonly tls: (socket: net.Socket, hello: Buffer) => void;
+  /** How long a connection may say nothing. */
+  readonly firstByteMs?: number;
 }
 
 const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTE_MS = 10_000;
 
 /** Hands each new connection to `plain` or `tls`, with its first bytes still unread. */
-export const splitByFirstByte = ({ plain, tls }: SplitPorts): ((socket: net.Socket) => void) => {
+export const splitByFirstByte = ({
+  plain,
+  tls,
+  firstByteMs = FIRST_BYTE_MS,
+}: SplitPorts): ((socket: net.Socket) => void) => {
   return (socket) => {
     socket.setNoDelay(true);
     const give = (): void => {
       socket.destroy();
     };
-    socket.setTimeout(FIRST_BYTE_MS, give);
+    socket.setTimeout(firstByteMs, give);
     socket.on('error', give);
     socket.once('readable', () => {
       const first = socket.read() as Buffer | null;
@@ -31,7 +38,8 @@ export const splitByFirstByte = ({ plain, tls }: SplitPorts): ((socket: net.Sock
       socket.off('timeout', give);
       socket.off('error', give);
       socket.unshift(first);
-      (first[0] === TLS_HANDSHAKE ? tls : plain)(socket);
+      if (first[0] === TLS_HANDSHAKE) tls(socket, first);
+      else plain(socket);
     });
   };
 };
