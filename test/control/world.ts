@@ -15,7 +15,7 @@ import type { Control, ControlLimits, ControlPorts, MapSource } from '../../src/
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { makeKeyPair, type KeyPair } from '../../src/keys/pair.ts';
 import { formatDiscoKey, formatMachineKey, formatNodeKey, type NodeKey } from '../../src/keys/text.ts';
-import type { MapStream } from '../../src/netmap/tailnet.ts';
+import { createTailnet, type MapStream, type Tailnet } from '../../src/netmap/tailnet.ts';
 import { decodeEarlyPayload } from '../../src/noise/early.ts';
 import { initiate } from '../../src/noise/handshake.ts';
 import type { SshDecision } from '../../src/policy/population.ts';
@@ -139,10 +139,10 @@ export const snapshotOf = (files: Record<string, unknown> = {}): Snapshot => {
   return snapshot;
 };
 
-export interface World {
+export interface World<Netmap extends MapSource = ToldNetmap> {
   readonly control: Control;
   readonly registry: Registry;
-  readonly netmap: ToldNetmap;
+  readonly netmap: Netmap;
   readonly port: number;
   readonly serverKey: Uint8Array;
   readonly notes: readonly { readonly level: string; readonly event: string }[];
@@ -158,10 +158,26 @@ export interface WorldOptions {
   readonly ports?: Partial<ControlPorts>;
 }
 
-export const openWorld = async (options: WorldOptions = {}): Promise<World> => {
+export const openWorld = (options: WorldOptions = {}): Promise<World> => {
+  const registry = openMemoryRegistry(options.now);
+  return openWorldOf(registry, toldNetmap(registry), options, () => {});
+};
+
+/** The same with the real netmap. */
+export const openRealWorld = (options: WorldOptions = {}): Promise<World<Tailnet>> => {
+  const registry = openMemoryRegistry(options.now);
+  const tailnet = createTailnet(snapshotOf(options.files), [], { nowMs: Date.now, embeddedRegion: null });
+  registry.subscribe((changes) => tailnet.apply(changes));
+  return openWorldOf(registry, tailnet, options, (snapshot) => tailnet.setSnapshot(snapshot));
+};
+
+const openWorldOf = async <Netmap extends MapSource>(
+  registry: Registry,
+  netmap: Netmap,
+  options: WorldOptions,
+  swapped: (snapshot: Snapshot) => void,
+): Promise<World<Netmap>> => {
   const now = options.now ?? Date.now;
-  const registry = openMemoryRegistry(now);
-  const netmap = toldNetmap(registry);
   const noiseKey = newKeyPair();
   let snapshot = snapshotOf(options.files);
   const notes: { level: string; event: string }[] = [];
@@ -190,7 +206,7 @@ export const openWorld = async (options: WorldOptions = {}): Promise<World> => {
   });
   const { port } = server.address() as AddressInfo;
   const clients = new Set<Client>();
-  const world: World = {
+  return {
     control,
     registry,
     netmap,
@@ -199,6 +215,7 @@ export const openWorld = async (options: WorldOptions = {}): Promise<World> => {
     notes,
     setSnapshot: (next) => {
       snapshot = next;
+      swapped(next);
       control.recheck();
     },
     connect: async (machine = newKeyPair(), version = 142) => {
@@ -213,7 +230,6 @@ export const openWorld = async (options: WorldOptions = {}): Promise<World> => {
       await new Promise((resolve) => server.close(resolve));
     },
   };
-  return world;
 };
 
 /** What came back: the status, the body as text, and as JSON where it is some. */
@@ -361,6 +377,31 @@ const skipEarlyPayload = (channel: Channel): Promise<void> =>
     channel.once('close', () => reject(new Error('the server closed the connection')));
   });
 
+/** Where a zstd frame of a known content size ends (RFC 8878 section 3.1.1): Node's decoder takes one frame at a time. */
+const frameEnd = (bytes: Buffer): number => {
+  const descriptor = bytes[4]!;
+  const sizeFlag = descriptor >> 6;
+  const isSingle = (descriptor & 0x20) !== 0;
+  let at = 5 + (isSingle ? 0 : 1) + (sizeFlag === 0 ? (isSingle ? 1 : 0) : 2 ** sizeFlag);
+  for (let last = false; !last;) {
+    const head = bytes.readUIntLE(at, 3);
+    last = (head & 1) === 1;
+    at += 3 + (((head >> 1) & 3) === 1 ? 1 : head >> 3);
+  }
+  return at + ((descriptor & 4) === 0 ? 0 : 4);
+};
+
+const decompress = (message: Uint8Array): string => {
+  let rest = Buffer.from(message);
+  let text = '';
+  while (rest.length > 0) {
+    const end = frameEnd(rest);
+    text += zstdDecompressSync(rest.subarray(0, end)).toString('utf8');
+    rest = rest.subarray(end);
+  }
+  return text;
+};
+
 const readMap = (stream: http2.ClientHttp2Stream): Promise<MapReader> =>
   new Promise((resolve) => {
     let held: Uint8Array = new Uint8Array();
@@ -392,7 +433,7 @@ const readMap = (stream: http2.ClientHttp2Stream): Promise<MapReader> =>
       for (;;) {
         const frame = await nextFrame();
         if (!frame) return undefined;
-        const value = JSON.parse(zstdDecompressSync(frame).toString('utf8')) as MapValue;
+        const value = JSON.parse(decompress(frame)) as MapValue;
         if (value['KeepAlive'] !== true || Object.keys(value).length > 1) return value;
       }
     };
