@@ -115,6 +115,8 @@ describe('clients that reach each other through the relay alone', { skip, timeou
     tailnet = await Tailnet.start();
     [alpha, beta] = (await tailnet.joined(['alpha', 'beta'], 'relayed')) as [Client, Client];
     await seeEachOther([alpha, beta]);
+    // A packet that comes before the other's connection to the relay is lost, and a client sends it again after five seconds.
+    await eventually('alpha reaches beta', 15_000, async () => alpha.echoFrom(beta, 7_000));
   });
   afterEach((t) => tailnet.note(t));
   after(async () => tailnet?.stop());

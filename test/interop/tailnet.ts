@@ -103,14 +103,17 @@ export class Tailnet {
   }
 }
 
-/** Waits until each client sees all others online; the milliseconds that took. */
+/** Waits until each client sees all others online and knows their home relay; the milliseconds that took. */
 export const seeEachOther = async (clients: readonly Client[], limitMs = 10_000): Promise<number> => {
   const start = performance.now();
   for (const one of clients) {
     for (const other of clients) {
       if (one === other) continue;
       const what = `${one.name} sees ${other.name} online`;
-      await eventually(what, limitMs, async () => (await one.peer(other.name))?.Online);
+      await eventually(what, limitMs, async () => {
+        const peer = await one.peer(other.name);
+        return peer?.Online === true && peer.Relay !== '';
+      });
     }
   }
   return performance.now() - start;
