@@ -1,0 +1,122 @@
+// Each thing that doctor looks for, made wrong on a real disk.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { DatabaseSync } from 'node:sqlite';
+import { realDisk } from '../../src/registry/disk.ts';
+import { diagnose, type Diagnosis } from '../../src/registry/doctor.ts';
+import { openRegistry } from '../../src/registry/open.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import { DAY_MS, register, START_MS } from './sample.ts';
+
+const inFolder = async (work: (folder: string) => Promise<void>): Promise<void> => {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'tailplane-registry-'));
+  try {
+    await work(folder);
+  } finally {
+    await fs.rm(folder, { recursive: true });
+  }
+};
+
+const open = (folder: string): Promise<Registry> =>
+  openRegistry({ folder, holder: 'the server', now: () => START_MS, warn: ({ message }) => assert.fail(message) });
+
+const fill = async (folder: string): Promise<void> => {
+  const registry = await open(folder);
+  await registry.apply(register(1));
+  await registry.close();
+};
+
+const look = (folder: string, nowMs = START_MS + 60_000): Promise<Diagnosis> => diagnose(realDisk, folder, nowMs);
+
+const codes = ({ findings }: Diagnosis): string[] => findings.map(({ code, severity }) => `${severity} ${code}`);
+
+test('a folder in order, with a server in it', () =>
+  inFolder(async (folder) => {
+    const registry = await open(folder);
+    await registry.apply(register(1));
+    await registry.checkpoint();
+    await registry.apply(register(2));
+    const before = await fs.readdir(folder);
+    const { findings, facts } = await look(folder);
+    assert.deepEqual(
+      findings.map(({ code }) => code),
+      ['registry/backup-old'],
+    );
+    assert.equal(facts[0], `in use by process ${process.pid} on ${os.hostname()} (the server)`);
+    assert.equal(facts[1], '2 nodes, 0 pre-auth keys');
+    assert.match(facts[2] ?? '', /^1 record in the journal/);
+    assert.deepEqual(await fs.readdir(folder), before, 'looking leaves no trace');
+    await registry.close();
+  }));
+
+test('no folder at all', async () => {
+  assert.deepEqual(codes(await look('/nowhere/at/all')), ['error registry/not-writable']);
+});
+
+test('files and keys that others can read', () =>
+  inFolder(async (folder) => {
+    await fs.chmod(folder, 0o750);
+    await fs.mkdir(`${folder}/keys`, { mode: 0o700 });
+    await fs.writeFile(`${folder}/keys/noise.key`, 'privkey:…', { mode: 0o644 });
+    const { findings } = await look(folder);
+    assert.equal(findings[0]?.code, 'registry/folder-mode');
+    assert.equal(findings[0].severity, 'error');
+    assert.ok(findings[0].message.includes(`${folder} (750), ${folder}/keys/noise.key (644)`));
+    assert.match(findings[0].help, /chmod -R go-rwx/);
+  }));
+
+test('a damaged file', () =>
+  inFolder(async (folder) => {
+    await fill(folder);
+    const bytes = await fs.readFile(`${folder}/registry.db`);
+    for (let at = 4096 + 8; at < bytes.length; at += 4096) bytes.fill(0xff, at, at + 64);
+    await fs.writeFile(`${folder}/registry.db`, bytes);
+    assert.ok(codes(await look(folder)).includes('error registry/file-damaged'));
+  }));
+
+test('rows that refer to nothing', () =>
+  inFolder(async (folder) => {
+    await fill(folder);
+    const database = new DatabaseSync(`${folder}/registry.db`, { enableForeignKeyConstraints: false });
+    database.exec("INSERT INTO node_tags (node_id, tag) VALUES (99, 'tag:ghost')");
+    database.close();
+    const { findings } = await look(folder);
+    assert.equal(findings[0]?.code, 'registry/file-damaged');
+    assert.match(findings[0].message, /a row of node_tags refers to a row of nodes that does not exist/);
+  }));
+
+test('a clock that was ahead, or is behind', () =>
+  inFolder(async (folder) => {
+    await fill(folder);
+    assert.ok(!codes(await look(folder)).includes('warning registry/clock'));
+    const { findings } = await look(folder, START_MS - DAY_MS);
+    assert.ok(findings.some(({ code, message }) => code === 'registry/clock' && message.includes('2026-01-01')));
+  }));
+
+test('no copy for days', () =>
+  inFolder(async (folder) => {
+    await fill(folder);
+    await fs.mkdir(`${folder}/backups`, { mode: 0o700 });
+    await fs.writeFile(`${folder}/backups/registry-2026-01-01T00-00-00Z.db`, '', { mode: 0o600 });
+    assert.deepEqual(codes(await look(folder)), []);
+    const { findings } = await look(folder, START_MS + 9 * DAY_MS);
+    assert.equal(findings[0]?.message, 'The newest automatic copy of the registry is 9 days old.');
+  }));
+
+test('an end that a crash left is no harm', () =>
+  inFolder(async (folder) => {
+    await fill(folder);
+    const journal = (await fs.readdir(folder)).find((name) => name.endsWith('.journal')) ?? '';
+    await fs.appendFile(`${folder}/${journal}`, 'TPJR half a record');
+    assert.ok(codes(await look(folder)).includes('info registry/tail-cut'));
+  }));
+
+test('a schema that the next start brings forward', () =>
+  inFolder(async (folder) => {
+    await fs.cp(path.join(import.meta.dirname, 'golden/schema-1'), folder, { recursive: true });
+    assert.ok(codes(await look(folder)).includes('info registry/older-schema'));
+  }));
