@@ -38,6 +38,8 @@ export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTr
   });
   const plain = new http.Agent({ keepAlive: true, maxSockets: 2 });
   let receivedBytes = 0;
+  /** A limit of time that ended an answer half-way; the stream itself only tells that it was cut. */
+  let late: Refused | undefined;
   /** A repository that moved within its host: requests under the old URL go to the new one. */
   let moved: { readonly from: string; readonly to: string } | undefined;
 
@@ -54,7 +56,8 @@ export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTr
         agent: lib === https ? secure : plain,
       });
       const timedOut = (): void => {
-        request.destroy(new Refused(refuse('source/timeout', 'The git host did not answer in time.')));
+        late = new Refused(refuse('source/timeout', 'The git host did not answer in time.'));
+        request.destroy(late);
       };
       const connecting = setTimeout(timedOut, limits.connectMs);
       request.on('socket', (socket) => {
@@ -106,7 +109,7 @@ export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTr
       }
     } catch (error) {
       if (error instanceof Refused) throw error;
-      throw new Refused(refuse('source/protocol', 'The git host cut the answer off.'));
+      throw late ?? new Refused(refuse('source/protocol', 'The git host cut the answer off.'));
     }
     return Buffer.concat(chunks);
   };
