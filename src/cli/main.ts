@@ -3,9 +3,11 @@
 
 import { Command, CommanderError } from 'commander';
 import { registerAuth } from './auth.ts';
+import { registerBackup } from './backup.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDebug } from './debug.ts';
 import { registerDerp } from './derp.ts';
+import { registerDoctor } from './doctor.ts';
 import { EXIT, Failure } from './failure.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
@@ -36,6 +38,8 @@ export const buildProgram = (): Command => {
   registerDebug(program);
   registerDerp(program);
   registerSource(program);
+  registerBackup(program);
+  registerDoctor(program);
   registerCompletion(program);
   registerVersion(program);
   return program;

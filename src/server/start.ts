@@ -23,6 +23,7 @@ import { RegistryFault } from '../registry/fault.ts';
 import { openRegistry } from '../registry/open.ts';
 import type { Registry } from '../registry/registry.ts';
 import { openAdminSocket } from './admin-socket.ts';
+import { backupDownloads } from './backup-operations.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
@@ -331,7 +332,7 @@ const assemble = async (
           ...sourceOperations(parts, follower, formatMachineKey(keyPairOf(crypto, dataFolder, 'seal').publicKey)),
           statusOperation({ version, url: url.origin, startedAtMs, parts, follower, control, relay }),
         ],
-        downloads: [],
+        downloads: backupDownloads(parts),
         metrics,
         onFault,
       }),
