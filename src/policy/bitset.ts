@@ -60,6 +60,16 @@ export const forEachBit = (set: Bitset, visit: (bit: number) => void): void => {
   }
 };
 
+/** A new set of what is in both. */
+export const intersectBitsets = (a: Bitset, b: Bitset): Bitset => ({
+  words: a.words.map((word, i) => word & (b.words[i] ?? 0)),
+});
+
+/** A new set of what is in `a` and not in `b`. */
+export const subtractBitsets = (a: Bitset, b: Bitset): Bitset => ({
+  words: a.words.map((word, i) => word & ~(b.words[i] ?? 0)),
+});
+
 /** The members, ascending. */
 export function* bitsOf(set: Bitset): IterableIterator<number> {
   const { words } = set;

@@ -9,20 +9,19 @@ import {
   bitsOf,
   createBitset,
   hasBit,
+  intersectBitsets,
   isEmptyBitset,
-  removeBit,
   type Bitset,
 } from '../policy/bitset.ts';
 import type { AccessRule, PolicyDocument, SshAccessRule } from '../policy/document.ts';
 import { createEvaluator, type Evaluator, type Party as Asked, type RuleReference } from '../policy/evaluate.ts';
 import type { Selector } from '../policy/selector.ts';
 import type { PortRange } from '../wire/filter.ts';
-import { createNaming, type Party } from './naming.ts';
+import type { Comparison, Direction } from './comparison.ts';
+import type { Party } from './naming.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
 import { diffTraffic } from './traffic.ts';
-import { createUnits, type Unit } from './units.ts';
-
-export type Direction = 'gained' | 'lost';
+import type { Unit } from './units.ts';
 
 /** `tcp` and `22`; ports are `*` for all and for protocols without ports. */
 export interface Traffic {
@@ -84,7 +83,7 @@ const formatTraffic = (traffic: Drawn['traffic']): readonly Traffic[] => {
 };
 
 /** Changes of each destination, then gathered: first destinations that change alike, then sources. */
-const gather = (before: ReviewedTailnet, after: ReviewedTailnet, units: readonly Unit[]): Drawn[] => {
+const gather = ({ before, after, units }: Comparison): Drawn[] => {
   const byDestination = Map.groupBy(diffTraffic(before.side, after.side, units), ({ destination }) => destination);
   const alike = new Map<
     string,
@@ -182,9 +181,8 @@ const firstOf = (unit: Unit, tailnet: ReviewedTailnet, skip?: NodeId): Asked | u
 };
 
 /** Every change of reach, the largest first. */
-export const diffAccess = (before: ReviewedTailnet, after: ReviewedTailnet): readonly AccessChange[] => {
-  const units = createUnits(before.side, after.side);
-  const naming = { gained: createNaming(after, units), lost: createNaming(before, units) };
+export const diffAccess = (comparison: Comparison): readonly AccessChange[] => {
+  const { before, after, units, names } = comparison;
   const evaluators = new Map<Direction, Evaluator>();
   const evaluatorOf = (direction: Direction): Evaluator => {
     let evaluator = evaluators.get(direction);
@@ -216,21 +214,18 @@ export const diffAccess = (before: ReviewedTailnet, after: ReviewedTailnet): rea
     return [...found.values()].sort((a, b) => a.at.start.offset - b.at.start.offset);
   };
 
-  return gather(before, after, units)
+  return gather(comparison)
     .flatMap((drawn): AccessChange[] => {
       const { direction, sources, destinations } = drawn;
       const tailnet = direction === 'gained' ? after : before;
-      const name = naming[direction];
+      const name = names[direction];
       const who = name(sources);
       const what = name(destinations);
       // Addresses of the tailnet's own ranges that no node has concern nobody.
       if (who.length === 0 || what.length === 0) return [];
       const count = (set: Bitset): number =>
         [...bitsOf(set)].reduce((sum, bit) => sum + sizeOf(units[bit], tailnet), 0);
-      const shared = createBitset();
-      addAll(shared, sources);
-      for (const bit of [...bitsOf(shared)]) if (!hasBit(destinations, bit)) removeBit(shared, bit);
-      const pairs = count(sources) * count(destinations) - count(shared);
+      const pairs = count(sources) * count(destinations) - count(intersectBitsets(sources, destinations));
       return [{ direction, who, what, traffic: formatTraffic(drawn.traffic), pairs, causes: trace(drawn) }];
     })
     .sort((a, b) => (a.direction === b.direction ? b.pairs - a.pairs : a.direction === 'gained' ? -1 : 1));

@@ -47,8 +47,11 @@ const RANK: Readonly<Record<PartyKind, number>> = {
   addresses: 6,
 };
 
+/** Tells a set of units in names; empty where nobody is in it. */
+export type Naming = (set: Bitset) => readonly Party[];
+
 /** Names of one side. Made once for a review and asked often. */
-export const createNaming = (tailnet: ReviewedTailnet, units: readonly Unit[]): ((set: Bitset) => readonly Party[]) => {
+export const createNaming = (tailnet: ReviewedTailnet, units: readonly Unit[]): Naming => {
   const { document } = tailnet.side.policy;
   const unitOf = new Map<NodeId, number>();
   for (const unit of units) if (unit.kind === 'nodes') for (const id of unit.members) unitOf.set(id, unit.index);

@@ -11,7 +11,15 @@ import {
   type Address,
 } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
-import { addAll, addBit, createBitset, isEmptyBitset, type Bitset } from '../policy/bitset.ts';
+import {
+  addAll,
+  addBit,
+  createBitset,
+  equalBitsets,
+  isEmptyBitset,
+  subtractBitsets,
+  type Bitset,
+} from '../policy/bitset.ts';
 import type { PolicyNode } from '../policy/facts.ts';
 import type { FilterRule, PortRange } from '../wire/filter.ts';
 import type { Side } from './side.ts';
@@ -72,7 +80,7 @@ const sampleAddresses = (unit: Unit, which: 'before' | 'after'): readonly Addres
   unit.kind === 'addresses' ? [unit.sample] : (unit[which]?.addresses ?? []);
 
 /** Turns source lists into units. Lists are shared between filters, so each is read once. */
-const createSources = (units: readonly Unit[], which: 'before' | 'after') => {
+export const createSources = (units: readonly Unit[], which: 'before' | 'after') => {
   const places = units
     .flatMap((unit) => sampleAddresses(unit, which).map((address) => ({ order: orderOf(address), unit: unit.index })))
     .sort((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0));
@@ -206,18 +214,11 @@ const createReader = (
   };
 };
 
-const without = (set: Bitset, minus: Bitset): Bitset => ({
-  words: set.words.map((word, i) => word & ~(minus.words[i] ?? 0)),
-});
-
 const unionAt = (entries: readonly Entry[], port: number): Bitset => {
   const union = createBitset();
   for (const { ports, sources } of entries) if (ports.First <= port && port <= ports.Last) addAll(union, sources);
   return union;
 };
-
-const sameWords = (a: Bitset, b: Bitset): boolean =>
-  a.words.length === b.words.length && a.words.every((word, i) => word === b.words[i]);
 
 /** The changes of one destination. */
 const compare = (destination: Unit, before: readonly Entry[], after: readonly Entry[]): TrafficChange[] => {
@@ -245,15 +246,15 @@ const compare = (destination: Unit, before: readonly Entry[], after: readonly En
       }
       const old = unionAt(was, First);
       const now = unionAt(is, First);
-      const gained = without(now, old);
-      const lost = without(old, now);
+      const gained = subtractBitsets(now, old);
+      const lost = subtractBitsets(old, now);
       if (isEmptyBitset(gained) && isEmptyBitset(lost)) {
         open = undefined;
       } else if (
         open &&
         open.ports.Last + 1 === First &&
-        sameWords(open.gained, gained) &&
-        sameWords(open.lost, lost)
+        equalBitsets(open.gained, gained) &&
+        equalBitsets(open.lost, lost)
       ) {
         open = { ...open, ports: { First: open.ports.First, Last } };
         changes[changes.length - 1] = open;
