@@ -7,25 +7,63 @@ import type { Diagnostic, Severity, Span } from '../base/diagnostic.ts';
 import type { Tag } from '../base/ids.ts';
 import { suggest } from '../base/suggest.ts';
 import type { TailnetFolder } from '../config/folder.ts';
+import type { LocatedNode, LocatedString } from '../config/located.ts';
 import type { NodeSelector } from '../config/selector.ts';
 import { TAILNET_RANGES } from '../config/tailnet.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { User } from './snapshot.ts';
 
-/** The place of a text within an entry; the entry's where it is not found. */
-const placeOf = (folder: TailnetFolder, at: Span, text: string): Span => {
-  const open = folder.files.flatMap(({ file, root }) => (file === at.file && root ? [root] : []));
+/** Every string of a file in the order of the file, so that a place is found by halving. */
+const stringsOf = (root: LocatedNode): LocatedString[] => {
+  const strings: LocatedString[] = [];
+  const open: LocatedNode[] = [root];
   for (let node = open.pop(); node; node = open.pop()) {
-    const { start, end } = node.span;
-    if (end.offset <= at.start.offset || start.offset >= at.end.offset) continue;
-    if (node.kind === 'string' && node.value === text) return node.span;
-    if (node.kind === 'object') open.push(...node.members.map(({ value }) => value));
-    if (node.kind === 'array') open.push(...node.items);
+    if (node.kind === 'string') strings.push(node);
+    if (node.kind === 'object') open.push(...node.members.map(({ value }) => value).reverse());
+    if (node.kind === 'array') open.push(...node.items.toReversed());
   }
-  return at;
+  return strings;
 };
 
-type Report = (code: Code, span: Span, message: string, help: string, severity?: Severity) => void;
+/** Finds the place of a text within an entry; gives the entry's where it is not found. */
+const finderOf = (folder: TailnetFolder): ((at: Span, text: string) => Span) => {
+  const indexes = new Map<string, LocatedString[]>();
+  return (at, text) => {
+    let strings = indexes.get(at.file);
+    if (!strings) {
+      const root = folder.files.find(({ file }) => file === at.file)?.root;
+      strings = root ? stringsOf(root) : [];
+      indexes.set(at.file, strings);
+    }
+    let low = 0;
+    let high = strings.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((strings[middle] as LocatedString).span.start.offset < at.start.offset) low = middle + 1;
+      else high = middle;
+    }
+    for (let node = strings[low]; node && node.span.start.offset < at.end.offset; node = strings[++low]) {
+      if (node.value === text) return node.span;
+    }
+    return at;
+  };
+};
+
+/** Looking for what was meant costs the number of names, so only the first few mistakes of a kind get it. */
+const SUGGESTIONS = 10;
+
+const suggester = (candidates: readonly string[]): ((word: string) => string | undefined) => {
+  const known = new Map<string, string | undefined>();
+  return (word) => {
+    if (!known.has(word) && known.size < SUGGESTIONS) known.set(word, suggest(word, candidates));
+    return known.get(word);
+  };
+};
+
+/** An entry, or a text within one. */
+type Place = Span | readonly [Span, string];
+
+type Report = (code: Code, place: Place, message: string, help: string, severity?: Severity) => void;
 
 /** Addresses that clients keep for themselves: MagicDNS, and the range of Chromebooks (net/tsaddr). */
 const RESERVED = ['100.100.100.100/32', '100.115.92.0/23', 'fd7a:115c:a1e0::53/128'].map(
@@ -39,25 +77,23 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
   if (!declared) return;
   const byLogin = new Map(users.map((user) => [user.login.toLowerCase(), user]));
   const admitted = new Set(declared.domainRules.map(({ domain }) => domain));
+  const meantBy = suggester(users.map(({ login }) => login));
   const check = (login: string, span: Span, what: string): void => {
     const user = byLogin.get(login.toLowerCase());
     if (user?.disabled === true) {
       report(
         'snapshot/disabled-owner',
-        placeOf(folder, span, login),
+        [span, login],
         `\`${login}\` is disabled, so ${what} does nothing.`,
         'Remove the entry, or give it to someone else.',
         'warning',
       );
     }
     if (user || admitted.has(login.slice(login.indexOf('@') + 1).toLowerCase())) return;
-    const meant = suggest(
-      login,
-      users.map((known) => known.login),
-    );
+    const meant = meantBy(login);
     report(
       'snapshot/unknown-user',
-      placeOf(folder, span, login),
+      [span, login],
       `users.json5 doesn't know \`${login}\`.`,
       meant === undefined ? 'Add the person there.' : `Did you mean \`${meant}\`?`,
     );
@@ -95,12 +131,13 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
 const checkTags = (folder: TailnetFolder, policy: CompiledPolicy | undefined, report: Report): void => {
   const owners = policy?.document?.tagOwners;
   if (!owners) return;
+  const meantBy = suggester([...owners.keys()]);
   const check = (tag: Tag, span: Span): void => {
     if (owners.has(tag)) return;
-    const meant = suggest(tag, owners.keys());
+    const meant = meantBy(tag);
     report(
       'snapshot/tag-without-owner',
-      placeOf(folder, span, tag),
+      [span, tag],
       `The policy's tagOwners don't have \`${tag}\`.`,
       meant === undefined ? `Add it there: "${tag}": ["autogroup:admin"].` : `Did you mean \`${meant}\`?`,
     );
@@ -116,7 +153,7 @@ const checkTags = (folder: TailnetFolder, policy: CompiledPolicy | undefined, re
 const checkAddresses = (folder: TailnetFolder, report: Report): void => {
   const { tailnet, nodes = [], routes = [] } = folder;
   const checkOne = (address: Address, at: Span): void => {
-    const span = placeOf(folder, at, address);
+    const span: Place = [at, address];
     if (RESERVED.some((range) => prefixContains(range, address))) {
       report('snapshot/reserved-address', span, `Clients keep ${address} for themselves.`, 'Take another address.');
     } else if (tailnet && !Object.values(tailnet.addresses).some((range) => prefixContains(range, address))) {
@@ -136,7 +173,7 @@ const checkAddresses = (folder: TailnetFolder, report: Report): void => {
       if (range === undefined) continue;
       report(
         'snapshot/route-over-tailnet',
-        placeOf(folder, at, subnet),
+        [at, subnet],
         `The subnet ${subnet} overlaps ${range}, where the nodes themselves are.`,
         'Clients would lose each other. Route a smaller subnet, or use 4via6.',
       );
@@ -168,7 +205,7 @@ const checkDns = (folder: TailnetFolder, report: Report): void => {
     } else if (tailnet && target !== undefined && !records.has(target) && !target.endsWith(`.${tailnet.baseDomain}`)) {
       report(
         'snapshot/record-target',
-        placeOf(folder, record.at, String(record.value)),
+        [record.at, String(record.value)],
         `\`${record.value}\` is neither a node nor another record.`,
         `Clients serve addresses only, so the server must know them: name a node under ${tailnet.baseDomain}, or give an address.`,
       );
@@ -217,8 +254,11 @@ export const checkFolder = (
   policy: CompiledPolicy | undefined,
 ): Diagnostic[] => {
   const diagnostics: Diagnostic[] = [];
-  const report: Report = (code, span, message, help, severity = 'error') =>
+  const find = finderOf(folder);
+  const report: Report = (code, place, message, help, severity = 'error') => {
+    const span = 'file' in place ? place : find(...place);
     diagnostics.push({ code, severity, message, span, help });
+  };
   checkPeople(folder, users, report);
   checkTags(folder, policy, report);
   checkAddresses(folder, report);

@@ -43,12 +43,14 @@ export interface ResolvedNode<R extends RegisteredNode> {
   /** The owner; null exactly when the node is tagged. */
   readonly owner: Login | null;
   readonly ownerId: UserId | null;
+  /** The owner as a person of the tailnet; absent where nobody by that login may be in it, and for a tagged node. */
+  readonly person: PolicyUser | undefined;
   readonly tags: readonly Tag[];
   /** IPv4 first. */
   readonly addresses: readonly Address[];
   /** By hand, declared and automatic approval together. */
   readonly approvedRoutes: readonly Prefix[];
-  /** False: waits for an administrator, or is cut off (disabled, or its owner is). It sees nobody and nobody sees it. */
+  /** False: waits for an administrator, or is cut off: disabled, or its owner is, or is nobody of the tailnet any more. */
   readonly authorized: boolean;
   readonly hostinfo: Hostinfo;
   /** What the policy looks at. */
@@ -82,6 +84,15 @@ const postureOf = (record: RegisteredNode, hostinfo: Hostinfo): ReadonlyMap<stri
   return posture;
 };
 
+/** Declared, or of a domain whose people may come in; not one who is disabled. */
+const personOf = (snapshot: Snapshot, login: Login): PolicyUser | undefined => {
+  const declared = snapshot.userByLogin.get(login.toLowerCase());
+  if (declared) return declared.disabled ? undefined : { id: declared.id, login: declared.login, role: declared.role };
+  const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
+  const rule = snapshot.domainRules.find((rule) => rule.domain === domain);
+  return rule && { id: userIdOf(login), login, role: rule.role };
+};
+
 /** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */
 export const resolveNode = <R extends RegisteredNode>(
   snapshot: Snapshot,
@@ -98,17 +109,16 @@ export const resolveNode = <R extends RegisteredNode>(
   const tags = declaration?.tags ?? record.tags;
   const owner = tags.length > 0 ? null : record.login;
   const ownerId = owner === null ? null : userIdOf(owner);
-  const user = owner === null ? undefined : snapshot.userByLogin.get(owner.toLowerCase());
+  const person = owner === null ? undefined : personOf(snapshot, owner);
   const label = declaration?.name ?? record.name;
   const fqdn = `${label}.${snapshot.tailnet.baseDomain}`;
   const addresses = addressesOf(record, declaration?.addresses);
   const hostinfo = decodeHostinfo(record.hostinfo) ?? {};
   const routableIPs = hostinfo.RoutableIPs ?? [];
-  const policyUser: PolicyUser | undefined = user && { id: user.id, login: user.login, role: user.role };
   const approved = [
     ...approvedRoutesOf(snapshot, { ...selectable, owner, tags }),
     ...record.approvedRoutes,
-    ...(routableIPs.length > 0 ? autoApprovedRoutes(snapshot.policy, { tags, routableIPs }, policyUser) : []),
+    ...(routableIPs.length > 0 ? autoApprovedRoutes(snapshot.policy, { tags, routableIPs }, person) : []),
   ];
   const approvedRoutes = routableIPs.filter((route) => approved.some((by) => approves(by, route)));
   return {
@@ -117,11 +127,14 @@ export const resolveNode = <R extends RegisteredNode>(
     fqdn,
     owner,
     ownerId,
+    person,
     tags,
     addresses,
     approvedRoutes,
     authorized:
-      (declaration?.approved ?? record.authorized) && declaration?.disabled !== true && user?.disabled !== true,
+      (declaration?.approved ?? record.authorized) &&
+      declaration?.disabled !== true &&
+      (owner === null || person !== undefined),
     hostinfo,
     policyNode: {
       id: record.id,
