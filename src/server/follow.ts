@@ -207,6 +207,9 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
   metrics.gauge('revision_pending', '1 while the newest revision is not the one that serves', () =>
     reconcile.status().pending ? 1 : 0,
   );
+  metrics.gauge('revision_recorded', '1 while the last good revision is on disk', () =>
+    reconcile.status().recorded ? 1 : 0,
+  );
   metrics.gauge('revision_since_seconds', 'Unix time since which the revision serves', () =>
     Math.round(reconcile.status().serving.sinceMs / 1000),
   );
