@@ -25,11 +25,14 @@ import { readPostureNames, type Tables } from './tables.ts';
 
 /** Destinations times ports that one rule may come to; a node's filter would carry each of them. */
 const EXPANSION_LIMIT = 65_536;
+const TOTAL_LIMIT = 262_144;
 
 interface Reading {
   readonly problems: Problems;
   readonly tables: Tables;
   readonly defaultSrcPosture: readonly string[];
+  /** Destinations times ports of the rules so far. */
+  readonly expansion: { size: number };
 }
 
 const SELF_PROBLEM = 'autogroup:self can only be used with users, groups, or supported autogroups';
@@ -79,16 +82,20 @@ const checkSelf = (
   );
 };
 
-const checkExpansion = ({ problems }: Reading, rule: Pick<AccessRule, 'at' | 'destinations' | 'traffic'>): void => {
+const checkExpansion = (reading: Reading, rule: Pick<AccessRule, 'at' | 'destinations' | 'traffic'>): void => {
   const shared = rule.traffic.reduce((sum, { ports }) => sum + ports.length, 0);
   const size = rule.destinations.reduce((sum, { ports }) => sum + (ports?.length ?? shared), 0);
-  if (size <= EXPANSION_LIMIT) return;
-  problems.error(
-    'policy/too-large',
-    rule.at,
-    `The rule comes to ${size} destinations with ports; at most ${EXPANSION_LIMIT} are taken.`,
-    'Use port ranges and prefixes.',
-  );
+  const before = reading.expansion.size;
+  reading.expansion.size += size;
+  const refuse = (what: string, limit: number): void =>
+    reading.problems.error(
+      'policy/too-large',
+      rule.at,
+      `${what} destinations with ports; at most ${limit} are taken.`,
+      'Use port ranges and prefixes.',
+    );
+  if (size > EXPANSION_LIMIT) refuse(`The rule comes to ${size}`, EXPANSION_LIMIT);
+  else if (before <= TOTAL_LIMIT && before + size > TOTAL_LIMIT) refuse('The rules come to more', TOTAL_LIMIT);
 };
 
 const readAcl = (reading: Reading, node: LocatedNode, index: number): AccessRule | undefined => {

@@ -48,7 +48,9 @@ export const quote = (text: string): string => JSON.stringify(text);
 export const nearestName = (name: string, candidates: Iterable<string>): string | undefined => {
   if (name.length > 64) return undefined;
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  // The beginning that all names of a kind share, such as `tag:`, doesn't make two names alike.
+  const own = name.length - (name.lastIndexOf(':') + 1);
+  let bestDistance = Math.max(1, Math.floor(own / 3)) + 1;
   let looked = 0;
   for (const candidate of candidates) {
     if (++looked > 1000) break;

@@ -60,7 +60,7 @@ export const readPolicy = (root: LocatedNode, tailnet: TailnetFacts): ReadPolicy
     readTexts(problems, file.get('defaultSrcPosture'), 'defaultSrcPosture'),
     tables.postures,
   );
-  const reading = { problems, tables, defaultSrcPosture };
+  const reading = { problems, tables, defaultSrcPosture, expansion: { size: 0 } };
   const acls = file.get('acls');
   const grants = file.get('grants');
   const autoApprovers = readAutoApprovers(problems, file.get('autoApprovers'), tables);
@@ -109,6 +109,9 @@ const readOneCgnatRoute = (problems: Problems, file: Fields): PolicyDocument['on
   return '';
 };
 
+/** Looking for the nearest name takes time, and nobody reads more. */
+const UNKNOWN_REPORTED = 50;
+
 /** A login that nobody has may be written in advance, and may be a slip of the pen: both are worth a word. */
 const warnUnknownUsers = (problems: Problems, document: PolicyDocument, tailnet: TailnetFacts): void => {
   const known = new Map(tailnet.users.map(({ login }) => [login.toLowerCase(), login as string]));
@@ -117,7 +120,7 @@ const warnUnknownUsers = (problems: Problems, document: PolicyDocument, tailnet:
     for (const selector of selectors) {
       if (selector.kind !== 'user') continue;
       const login = selector.login.toLowerCase();
-      if (known.has(login) || warned.has(login)) continue;
+      if (warned.size >= UNKNOWN_REPORTED || known.has(login) || warned.has(login)) continue;
       warned.add(login);
       problems.warn(
         'policy/unknown-user',

@@ -148,7 +148,7 @@ const compileRule = (
   how: 'all' | 'own' | undefined,
 ): readonly SshRule[] => {
   const { users, acceptEnv } = compiled.rule;
-  const localparts = users.filter((user) => user.kind === 'localpart');
+  const localparts = [...new Set(users.flatMap((user) => (user.kind === 'localpart' ? [user.domain] : [])))];
   const rules: SshRule[] = [];
   const add = (principals: readonly SshPrincipal[], sshUsers: Record<string, string>): void => {
     if (principals.length === 0) return;
@@ -178,7 +178,7 @@ const compileRule = (
   const addUser = (user: PolicyUser | undefined, entries: readonly NodeEntry[]): void => {
     const principals = principalsOf(state, compiled, entries);
     add(principals, sshUsersOf(users));
-    for (const { domain } of localparts) {
+    for (const domain of localparts) {
       if (user === undefined || domainOf(user.login) !== domain) continue;
       const name = localpartOf(user.login);
       add(principals, { [name]: name });

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { parseAddress, parsePrefix, type Address, type Prefix } from '../../src/base/address.ts';
-import type { Diagnostic } from '../../src/base/diagnostic.ts';
+import { hasErrors, type Diagnostic } from '../../src/base/diagnostic.ts';
 import type { Login, NodeId, StableId, Tag, UserId } from '../../src/base/ids.ts';
 import { parseDocument } from '../../src/config/document.ts';
 import { compilePolicy, type CompiledPolicy } from '../../src/policy/compile.ts';
@@ -62,7 +62,7 @@ export const nodeOf = ({ id, of, advertises, approved, createdMs, alive, os }: N
 
 export const readText = (text: string, facts = FACTS): ReturnType<typeof readPolicy> => {
   const { root, diagnostics } = parseDocument('policy.json5', Buffer.from(text), { dialect: 'hujson' });
-  return root ? readPolicy(root, facts) : { diagnostics };
+  return root && !hasErrors(diagnostics) ? readPolicy(root, facts) : { diagnostics };
 };
 
 /** The compiled policy, or what is wrong with it. */
