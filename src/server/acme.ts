@@ -147,6 +147,7 @@ export const openAcme = (options: AcmeOptions): AcmeCertificate => {
   };
 
   const begin = (): void => {
+    clearTimeout(timer);
     const context = readStored();
     schedule(context ? renewalMs(context, 0) - now() : 0);
   };

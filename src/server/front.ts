@@ -120,6 +120,8 @@ export const bindFront = async (at: HostPort, limits: Partial<FrontLimits> = {})
       const challenged = challenges && createChallengeServer(challenges, handshakeMs);
       prepare(plain, upgrade, newcomers);
       prepare(secure, upgrade, newcomers);
+      // What `prepare` would answer waits for a handshake that never ends.
+      secure.on('tlsClientError', (_error, socket) => socket.destroy());
       certificate.onChange(() => secure.setSecureContext(certificate.context()));
       closers.push(
         () => plain.close(),

@@ -25,7 +25,7 @@ export interface ServerCertificate {
   readonly onChange: (listener: () => void) => void;
   /** What the listeners have to answer so that an ACME server signs. */
   readonly challenges?: Challenges;
-  /** To be called when the listeners answer. */
+  /** To be called when listeners answer, each for itself. */
   readonly begin: () => void;
   readonly close: () => void;
 }
@@ -110,6 +110,7 @@ const fromFiles = (certFile: string, keyFile: string, { note }: Inputs): ServerC
     onChange,
     pinned: undefined,
     begin: () => {
+      stopWatching();
       stopWatching = watchCertificateFiles(
         certFile,
         keyFile,
