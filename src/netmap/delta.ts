@@ -1,7 +1,7 @@
 // What changed for peers since a stamp, made once for all streams that were last written then. Streams are written in
 // passes, so few stamps are in use at a time; a change of anything makes all of it anew.
 
-import { patchText } from './entry.ts';
+import { PATCHABLE, patchedSince, patchText } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { encodeFragment } from './fragment.ts';
 import type { Fragment, Message } from './fragment.ts';
@@ -25,6 +25,8 @@ export interface DeltaChunk {
   readonly entries: readonly Entry[];
   /** JSON of the patch of each entry since the stamp, empty where it was replaced only. */
   readonly patches: readonly string[];
+  /** What is in each patch, as bits in the order of PATCHABLE. */
+  readonly contents: readonly number[];
   /** By which of the entries are in it. */
   readonly fragments: Map<string, Fragment>;
 }
@@ -34,18 +36,39 @@ const makeDelta = (order: Order, since: number): Delta => {
   const chunks: DeltaChunk[] = [];
   for (let at = 0; at < changed.length; at += CHUNK_SIZE) {
     const entries = changed.slice(at, at + CHUNK_SIZE);
-    chunks.push({ entries, patches: entries.map((entry) => patchText(entry, since)), fragments: new Map() });
+    chunks.push({
+      entries,
+      patches: entries.map((entry) => patchText(entry, since)),
+      contents: entries.map((entry) => patchedSince(entry, since)),
+      fragments: new Map(),
+    });
   }
   return { chunks, replaced: changed.some((entry) => entry.replacedAt > since), messages: new Map() };
 };
 
+/** Some entries of a chunk, as two words. */
+export interface Choice {
+  readonly low: number;
+  readonly high: number;
+}
+
+const isChosen = ({ low, high }: Choice, i: number): boolean => ((i < 32 ? low >>> i : high >>> (i - 32)) & 1) === 1;
+
+/** What the patches of the chosen entries are about, for people. */
+export const contentsOf = (chunks: readonly DeltaChunk[], chosen: readonly Choice[]): string => {
+  let bits = 0;
+  for (const [at, { contents }] of chunks.entries()) {
+    for (const [i, content] of contents.entries()) if (isChosen(chosen[at] as Choice, i)) bits |= content;
+  }
+  return PATCHABLE.filter((_, i) => (bits >>> i) & 1).join(', ');
+};
+
 /** The patches of the chosen entries, as members of a JSON array. */
-export const chunkFragment = (chunk: DeltaChunk, low: number, high: number): Fragment => {
-  const key = `${low},${high}`;
+export const chunkFragment = (chunk: DeltaChunk, choice: Choice): Fragment => {
+  const key = `${choice.low},${choice.high}`;
   let fragment = chunk.fragments.get(key);
   if (!fragment) {
-    const chosen = chunk.patches.filter((_, i) => ((i < 32 ? low >>> i : high >>> (i - 32)) & 1) === 1);
-    fragment = encodeFragment(chosen.join());
+    fragment = encodeFragment(chunk.patches.filter((_, i) => isChosen(choice, i)).join());
     chunk.fragments.set(key, fragment);
   }
   return fragment;

@@ -172,6 +172,10 @@ export const peerFragment = (entry: Entry, key: string, look: () => Look): Fragm
   return fragment;
 };
 
+/** What is stamped after `since`, as bits in the order of PATCHABLE. */
+export const patchedSince = (entry: Entry, since: number): number =>
+  entry.patchedAt.reduce((bits, at, i) => (at > since ? bits | (1 << i) : bits), 0);
+
 /**
  * JSON of the patch with everything stamped after `since`; several objects with commas between, or empty. Clients from
  * v1.98 on drop a patch that has a disco key together with Online:false and a LastSeen that isn't newer than theirs

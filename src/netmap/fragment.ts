@@ -24,14 +24,14 @@ export interface Message {
   /** Length, then frames. */
   readonly pieces: readonly Uint8Array[];
   readonly sizeBytes: number;
-  /** Fields of tailcfg.MapResponse in it, with counts where they are lists of peers. */
+  /** Fields of tailcfg.MapResponse in it, for people: `PeersChangedPatch(3: endpoints, online)`. */
   readonly fields: readonly string[];
 }
 
 /** Puts one message together, field by field, from text of its own and shared fragments. */
 export interface MessageBuilder {
-  /** Begins the next field of the JSON object; its value follows. `count` is for people. */
-  readonly field: (name: string, count?: number) => void;
+  /** Begins the next field of the JSON object; its value follows. `note` is for people. */
+  readonly field: (name: string, note?: string) => void;
   readonly text: (text: string) => void;
   readonly fragment: (fragment: Fragment) => void;
   /** Fragments that are members of one JSON array, as that array. */
@@ -56,9 +56,9 @@ export const createMessage = (): MessageBuilder => {
     pending = '';
   };
   return {
-    field: (name, count) => {
+    field: (name, note) => {
       pending += `${fields.length === 0 ? '{' : ','}"${name}":`;
-      fields.push(count === undefined ? name : `${name}(${count})`);
+      fields.push(note === undefined ? name : `${name}(${note})`);
     },
     text: (text) => {
       pending += text;

@@ -38,10 +38,16 @@ export const nothingSent = (): Sent => ({ self: '', dns: '', derp: '', ssh: '', 
 
 const digest = (text: string): string => (text.length < 64 ? text : hash('sha256', text, 'base64url'));
 
-/** Writes what differs of the parts in `dirty`, and notes it in `sent`. */
-export const writeParts = (world: World, entry: Entry, sent: Sent, dirty: number, to: MessageBuilder): void => {
+/** Writes what differs of the parts in `dirty`, and notes it in `sent`. `cut`: nobody may reach the node. */
+export const writeParts = (
+  world: World,
+  entry: Entry,
+  sent: Sent,
+  dirty: number,
+  cut: boolean,
+  to: MessageBuilder,
+): void => {
   const { population, dns, derpMap, snapshot } = world;
-  const takesPart = population.node(entry.id) !== undefined;
   if ((dirty & PART.self) !== 0) {
     const { text, key } = selfTexts(world, entry);
     const version = digest(key);
@@ -73,12 +79,12 @@ export const writeParts = (world: World, entry: Entry, sent: Sent, dirty: number
     }
   }
   if ((dirty & PART.filter) !== 0) {
-    const chunks = filterChunks(takesPart ? population.compactFilterFor(entry.id) : []);
+    const chunks = filterChunks(cut ? [] : population.compactFilterFor(entry.id));
     writeFilters(sent.filter, chunks, to);
     sent.filter = new Set(chunks.keys());
   }
   if ((dirty & PART.ssh) !== 0) {
-    const text = JSON.stringify(takesPart ? population.sshFor(entry.id) : { rules: [] });
+    const text = JSON.stringify(cut ? { rules: [] } : population.sshFor(entry.id));
     const version = digest(text);
     if (sent.ssh !== version) {
       sent.ssh = version;

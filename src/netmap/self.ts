@@ -1,20 +1,13 @@
 // What a node is told of itself. What it reported itself — endpoints, home, disco key, machine — is there for tools that
 // read the map, but a change of it is never sent back to the node that reported it.
 
-import type { CapMap } from '../wire/filter.ts';
 import { formatNode } from '../wire/node.ts';
 import type { Node } from '../wire/node.ts';
 import { accountProfile } from './account.ts';
 import { commonLook, wireNode } from './entry.ts';
 import type { Entry } from './entry.ts';
-import { baselineCaps, roleCaps } from './settings.ts';
+import { baselineCaps } from './settings.ts';
 import type { World } from './world.ts';
-
-const capsOf = (world: World, entry: Entry): CapMap => {
-  const { node } = entry;
-  const role = node.ownerId === null ? undefined : world.snapshot.userById.get(node.ownerId)?.role;
-  return { ...baselineCaps(world.snapshot), ...roleCaps(role), ...world.population.capsFor(entry.id) };
-};
 
 /** JSON of the node, and a text that is equal as long as nothing changed that the node must be told. */
 export const selfTexts = (world: World, entry: Entry): { readonly text: string; readonly key: string } => {
@@ -23,7 +16,10 @@ export const selfTexts = (world: World, entry: Entry): { readonly text: string; 
   const look = takesPart ? world.population.selfView(entry.id) : commonLook(node.addresses);
   const routableIPs = node.hostinfo.RoutableIPs;
   const self: Node = {
-    ...wireNode(entry, { ...look, capMap: takesPart ? capsOf(world, entry) : {} }),
+    ...wireNode(entry, {
+      ...look,
+      capMap: takesPart ? { ...baselineCaps(world.snapshot), ...world.population.capsFor(entry.id) } : {},
+    }),
     User: accountProfile(world.snapshot, node).ID,
     Machine: node.record.machineKey,
     Hostinfo: { ...entry.hostinfo, ...(routableIPs !== undefined && { RoutableIPs: routableIPs }) },

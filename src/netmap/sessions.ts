@@ -14,7 +14,7 @@ import { createTimeline } from './timeline.ts';
 import type { TimelineEntry } from './timeline.ts';
 import type { World } from './world.ts';
 
-export type Cause = 'start' | 'snapshot' | 'node' | 'peers' | 'online';
+export type Cause = 'start' | 'snapshot' | 'node' | 'peers';
 
 interface Session {
   readonly stream: PeerStream;
@@ -33,7 +33,7 @@ export interface Sessions {
   readonly check: (id: NodeId, slots: Bits, cause: Cause) => void;
   readonly markAll: (cause: Cause) => void;
   /** Peers were shown something else of the node. */
-  readonly wakeAudience: (entry: Entry, cause: Cause) => void;
+  readonly wakeAudience: (entry: Entry) => void;
   /** The node no longer takes part: nobody sees it, and it sees nobody. */
   readonly hide: (entry: Entry) => void;
   /** The node is gone. */
@@ -127,9 +127,8 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
     fetchOnce,
     describe: (id) => {
       const pieces = fetchOnce(id, { capver: 0 });
-      // The length, then one frame a piece.
-      const text = pieces?.slice(1).map((piece) => zstdDecompressSync(piece).toString()).join(''); // prettier-ignore
-      return text === undefined ? undefined : (JSON.parse(text) as MapValue);
+      if (!pieces) return undefined;
+      return JSON.parse(zstdDecompressSync(Buffer.concat(pieces).subarray(4)).toString()) as MapValue;
     },
     timeline: timeline.read,
     mark: (id, parts, cause) =>
@@ -148,15 +147,15 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
         session.stream.dirty = PART.all;
         raise(session, cause);
       }),
-    wakeAudience: (entry, cause) => {
+    wakeAudience: (entry) => {
       const { population } = world;
       const audience = population.node(entry.id) !== undefined ? population.visiblePeers(entry.id) : undefined;
       // Seeing is mutual, so those whom the node sees are its audience. In a storm most streams are awake already, and
       // looking through the rest is shorter.
       if (audience && audience.size < idle.size) {
-        for (const id of audience) if (id !== entry.id) each(id, (session) => raise(session, cause));
+        for (const id of audience) if (id !== entry.id) each(id, (session) => raise(session, 'peers'));
       } else {
-        for (const session of idle) if (hasBit(session.stream.known, entry.slot)) raise(session, cause);
+        for (const session of idle) if (hasBit(session.stream.known, entry.slot)) raise(session, 'peers');
       }
     },
     hide: (entry) => {

@@ -69,7 +69,7 @@ export const derpMapOf = ({ derp }: Snapshot, embedded: DerpRegion | null): Derp
   return { Regions: regions, HomeParams: { RegionScore: scores }, omitDefaultRegions: true };
 };
 
-/** What the server gives to every node, whatever the policy says. Keys whose value is null only count by being there. */
+/** What the server offers to every node; the policy adds what it and the owner's role give. Keys whose value is null only count by being there. */
 export const baselineCaps = ({ tailnet }: Snapshot): CapMap => ({
   ...(tailnet.features.taildrop && { 'https://tailscale.com/cap/file-sharing': null }),
   ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
@@ -78,12 +78,4 @@ export const baselineCaps = ({ tailnet }: Snapshot): CapMap => ({
   'default-auto-update': [tailnet.nodes.autoUpdate],
   'store-appc-routes': null,
   'tailnet-display-name': [tailnet.displayName],
-});
-
-const ADMIN_ROLES = new Set(['owner', 'admin', 'it-admin', 'network-admin']);
-
-/** What a person's role gives to their nodes. */
-export const roleCaps = (role: string | undefined): CapMap => ({
-  ...(role !== undefined && ADMIN_ROLES.has(role) && { 'https://tailscale.com/cap/is-admin': null }),
-  ...(role === 'owner' && { 'https://tailscale.com/cap/is-owner': null }),
 });

@@ -3,6 +3,7 @@
 // cheapest that there is (types/netmap/nodemut.go). What is sent follows from what the client has: a patch for a peer that
 // it knows and that a patch can describe, the whole peer else, and never a field that is the same as before.
 
+import { concatBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
 import { formatTime } from '../wire/reading.ts';
 import { accountProfile } from './account.ts';
@@ -21,8 +22,8 @@ import {
   removeBit,
 } from './bits.ts';
 import type { Bits } from './bits.ts';
-import type { Delta, DeltaChunk } from './delta.ts';
-import { chunkFragment } from './delta.ts';
+import { chunkFragment, contentsOf } from './delta.ts';
+import type { Choice, Delta, DeltaChunk } from './delta.ts';
 import { lookKey, peerFragment } from './entry.ts';
 import type { Entry, Look } from './entry.ts';
 import { createMessage, encodeFragment } from './fragment.ts';
@@ -76,6 +77,8 @@ export class PeerStream {
   #started = false;
   #account = '';
   #family: Family = 'both';
+  /** The node takes no part: not authorized, or its key is over. It is told of itself only. */
+  #cut = false;
 
   constructor(world: World, nodeId: NodeId, omitPeers: boolean) {
     this.nodeId = nodeId;
@@ -97,6 +100,10 @@ export class PeerStream {
   next(nowMs: number): Message | undefined {
     const entry = this.#world.entries.get(this.nodeId);
     if (!entry) return undefined;
+    const { expiresMs } = entry.node.record;
+    const cut = this.#world.population.node(entry.id) === undefined || (expiresMs !== null && expiresMs <= nowMs);
+    if (cut !== this.#cut) this.dirty = PART.all;
+    this.#cut = cut;
     const message = this.#started ? (this.#patchesOnly() ?? this.#delta(entry)) : this.#full(entry, nowMs);
     this.#at = this.#world.stamp;
     if (this.dirty !== 0) clearBits(this.check);
@@ -115,7 +122,7 @@ export class PeerStream {
     to.field('ClientVersion');
     to.text('{"RunningLatest":true}');
     this.#family = this.#familyOf(entry);
-    writeParts(this.#world, entry, this.#sent, PART.all, to);
+    writeParts(this.#world, entry, this.#sent, PART.all, this.#cut, to);
     const peers = gather(this.#world);
     if (!this.#omitPeers) this.#reconcileAll(entry, peers, false);
     this.#wholePeers(entry, peers, 'Peers', to);
@@ -139,7 +146,7 @@ export class PeerStream {
     if (!message) {
       const to = createMessage();
       writePatches(delta, chosen, to);
-      message = to.isEmpty() ? NOTHING : to.finish(false);
+      message = to.isEmpty() ? NOTHING : joined(to.finish(false));
       delta.messages.set(key, message);
     }
     return message;
@@ -150,10 +157,10 @@ export class PeerStream {
     const family = (this.dirty & PART.self) === 0 ? this.#family : this.#familyOf(entry);
     const anew = family !== this.#family;
     this.#family = family;
-    writeParts(this.#world, entry, this.#sent, this.dirty, to);
+    writeParts(this.#world, entry, this.#sent, this.dirty, this.#cut, to);
     const peers = gather(this.#world);
     const delta = this.#world.since(this.#at);
-    let chosen: Choice[] = [];
+    let chosen: readonly Choice[] = [];
     if (!this.#omitPeers) {
       peers.removed.push(...this.#removed.splice(0));
       if (anew || (this.dirty & PART.allPeers) !== 0) this.#reconcileAll(entry, peers, anew);
@@ -163,7 +170,7 @@ export class PeerStream {
     }
     this.#wholePeers(entry, peers, 'PeersChanged', to);
     if (peers.removed.length > 0) {
-      to.field('PeersRemoved', peers.removed.length);
+      to.field('PeersRemoved', `${peers.removed.length}`);
       to.text(JSON.stringify(peers.removed));
     }
     writePatches(delta, chosen, to);
@@ -205,7 +212,7 @@ export class PeerStream {
     const sees =
       peer !== undefined &&
       peer !== entry &&
-      population.node(entry.id) !== undefined &&
+      !this.#cut &&
       population.node(peer.id) !== undefined &&
       population.sees(entry.id, peer.id);
     if (sees && !had) {
@@ -224,8 +231,8 @@ export class PeerStream {
 
   /** The same for all peers, in words of 32: most viewers see most peers alike. `anew`: each is sent whole. */
   #reconcileAll(entry: Entry, peers: Gathered, anew: boolean): void {
-    const { population, slots, routed } = this.#world;
-    const seen = population.node(entry.id) !== undefined ? copyBits(this.#world.visible(entry.id)) : createBits();
+    const { slots, routed } = this.#world;
+    const seen = this.#cut ? createBits() : copyBits(this.#world.visible(entry.id));
     removeBit(seen, entry.slot);
     const words = Math.max(seen.words.length, this.known.words.length);
     for (let at = 0; at < words; at++) {
@@ -293,7 +300,7 @@ export class PeerStream {
     list.push(...peers.alone);
     this.#profiles(entry, peers.owners, to);
     if (list.length === 0) return;
-    to.field(field, peers.count);
+    to.field(field, `${peers.count}`);
     to.list(list);
   }
 
@@ -320,24 +327,21 @@ export class PeerStream {
   }
 }
 
+/** In one piece: it is for many, and none of them has to do it. */
+const joined = (message: Message): Message => ({ ...message, pieces: [concatBytes(...message.pieces)] });
+
 /** Stands for a message that isn't sent. */
 const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [] };
-
-/** Members of a chunk, as two words. */
-interface Choice {
-  readonly low: number;
-  readonly high: number;
-}
 
 const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilder): void => {
   const list: Fragment[] = [];
   let count = 0;
-  for (const [i, { low, high }] of chosen.entries()) {
-    if ((low | high) === 0) continue;
-    list.push(chunkFragment(delta.chunks[i] as DeltaChunk, low, high));
-    count += countWord(low) + countWord(high);
+  for (const [i, choice] of chosen.entries()) {
+    if ((choice.low | choice.high) === 0) continue;
+    list.push(chunkFragment(delta.chunks[i] as DeltaChunk, choice));
+    count += countWord(choice.low) + countWord(choice.high);
   }
   if (count === 0) return;
-  to.field('PeersChangedPatch', count);
+  to.field('PeersChangedPatch', `${count}: ${contentsOf(delta.chunks, chosen)}`);
   to.list(list);
 };

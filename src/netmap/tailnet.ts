@@ -2,8 +2,8 @@
 // the only thing that control talks to about maps. Synchronous, without timers: whoever writes to clients decides when to
 // ask a stream for its next message, and the message then holds everything that is pending, latest state first and only.
 
-import type { NodeId } from '../base/ids.ts';
-import type { PolicyNode } from '../policy/facts.ts';
+import type { NodeId, UserId } from '../base/ids.ts';
+import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import type { Population } from '../policy/population.ts';
 import type { RegistryChange } from '../registry/change.ts';
 import type { NodeField, NodeRecord } from '../registry/record.ts';
@@ -124,8 +124,22 @@ export const createTailnet = (
 ): Tailnet => {
   const { nowMs, embeddedRegion, fragmentBytes = FRAGMENT_BYTES } = options;
   const online = new Set<NodeId>();
-  const resolved = [...nodes].map((record) => rules.resolve(snapshot, record, false));
-  const world = createWorld(snapshot, rules.populate(snapshot, takingPart(resolved)), embeddedRegion, fragmentBytes);
+  const people = new Map<UserId, PolicyUser>();
+  const personById = (id: UserId): PolicyUser | undefined => people.get(id);
+
+  const resolve = (snapshot: Snapshot, record: NodeRecord): ResolvedNode => {
+    const node = rules.resolve(snapshot, record, online.has(record.id));
+    if (node.person) people.set(node.person.id, node.person);
+    return node;
+  };
+
+  const resolved = [...nodes].map((record) => resolve(snapshot, record));
+  const world = createWorld(
+    snapshot,
+    rules.populate(snapshot, takingPart(resolved), personById),
+    embeddedRegion,
+    fragmentBytes,
+  );
   const freeSlots: number[] = [];
   const sessions = createSessions(world, nowMs);
 
@@ -204,7 +218,7 @@ export const createTailnet = (
   };
 
   const add = (record: NodeRecord): Entry | undefined => {
-    const node = rules.resolve(world.snapshot, record, online.has(record.id));
+    const node = resolve(world.snapshot, record);
     const entry = enter(node);
     return node.authorized ? entry : undefined;
   };
@@ -228,7 +242,7 @@ export const createTailnet = (
   const change = (entry: Entry, node: ResolvedNode): 'upsert' | 'removal' | null => {
     const before = entry.node;
     const seen = update(entry, node);
-    if (seen) sessions.wakeAudience(entry, 'peers');
+    if (seen) sessions.wakeAudience(entry);
     if (!node.authorized) return before.authorized ? 'removal' : null;
     return !before.authorized || !samePolicyNode(before.policyNode, node.policyNode) ? 'upsert' : null;
   };
@@ -248,10 +262,10 @@ export const createTailnet = (
         const entry = world.entries.get(it.after.id);
         if (!entry) continue;
         if (it.fields.every((field) => OBSERVED.has(field))) {
-          if (update(entry, { ...entry.node, record: it.after })) sessions.wakeAudience(entry, 'peers');
+          if (update(entry, { ...entry.node, record: it.after })) sessions.wakeAudience(entry);
           continue;
         }
-        const verdict = change(entry, rules.resolve(world.snapshot, it.after, online.has(entry.id)));
+        const verdict = change(entry, resolve(world.snapshot, it.after));
         if (verdict === 'upsert') {
           upserts.add(entry);
           removals.delete(entry.id);
@@ -274,7 +288,7 @@ export const createTailnet = (
     else online.delete(id);
     entry.online = now;
     entry.patchedAt[PATCHABLE.indexOf('online')] = stamp(entry);
-    sessions.wakeAudience(entry, 'online');
+    sessions.wakeAudience(entry);
     if (entry.routed) {
       entry.node = { ...entry.node, policyNode: { ...entry.node.policyNode, alive: now } };
       if (entry.node.authorized) repopulate([entry], []);
@@ -287,8 +301,9 @@ export const createTailnet = (
     world.snapshot = next;
     if (same) return;
     readSettings(world);
-    const fresh = new Map([...world.entries.values()].map((entry) => [entry, rules.resolve(next, entry.node.record, entry.online)])); // prettier-ignore
-    world.population = rules.populate(next, takingPart(fresh.values()));
+    people.clear();
+    const fresh = new Map([...world.entries.values()].map((entry) => [entry, resolve(next, entry.node.record)])); // prettier-ignore
+    world.population = rules.populate(next, takingPart(fresh.values()), personById);
     for (const [entry, node] of fresh) {
       update(entry, node);
       if (show(entry)) entry.replacedAt = stamp(entry);

@@ -5,9 +5,9 @@ import type { NodeId } from '../base/ids.ts';
 export interface TimelineEntry {
   readonly atMs: number;
   readonly kind: 'full' | 'delta';
-  /** Fields of tailcfg.MapResponse in the message, with counts of peers: `PeersChangedPatch(3)`. */
+  /** Fields of tailcfg.MapResponse in the message, lists of peers with their number: `PeersChangedPatch(3: endpoints)`. */
   readonly fields: readonly string[];
-  /** What made the stream look: `start`, `snapshot`, `node` (itself), `peers`, `online`. */
+  /** What made the stream look: `start`, `snapshot`, `node` (itself), `peers` (whom it sees, or what they are shown). */
   readonly causes: readonly string[];
   readonly sizeBytes: number;
 }

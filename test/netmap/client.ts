@@ -6,15 +6,11 @@ import { zstdDecompressSync } from 'node:zlib';
 
 export type Fields = Record<string, unknown>;
 
-/** Splits a message into frames by trying: Node's decoder stops at the end of the first one. */
+/** The JSON of one message; its frames are decoded as one. */
 export const decodeMessage = (pieces: readonly Uint8Array[]): Fields => {
   const bytes = Buffer.concat(pieces);
   assert.equal(bytes.readUInt32LE(0), bytes.length - 4, 'the length in front is that of the frames');
-  const text = pieces
-    .slice(1)
-    .map((piece) => zstdDecompressSync(piece).toString())
-    .join('');
-  return JSON.parse(text) as Fields;
+  return JSON.parse(zstdDecompressSync(bytes.subarray(4)).toString()) as Fields;
 };
 
 const PATCHABLE = new Set(['Key', 'KeyExpiry', 'KeySignature', 'DiscoKey', 'Endpoints', 'HomeDERP', 'Cap', 'CapMap', 'Online', 'LastSeen']); // prettier-ignore

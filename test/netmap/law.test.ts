@@ -24,6 +24,8 @@ const TAGS = ['tag:a', 'tag:b'] as readonly string[] as readonly Tag[];
 const GROUPS = [...TAGS, 'user1000', 'user1001', 'user1002'];
 const ROUTES = ['10.0.0.0/8', '192.168.1.0/24', '0.0.0.0/0'] as readonly string[] as readonly Prefix[];
 
+const NOW_MS = 1_760_000_000_000;
+
 const pick = <T>(list: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...list);
 const small = fc.nat(9);
 
@@ -144,7 +146,8 @@ const change: fc.Arbitrary<Partial<NodeRecord>> = fc.oneof(
   fc.integer({ min: 1, max: 3 }).map((homeDerp) => ({ homeDerp })),
   small.map((n) => ({ discoKey: toyDisco(n + 1) })),
   small.map((n) => ({ nodeKey: toyKey(1000 + n) })),
-  fc.option(small).map((n) => ({ expiresMs: n === null ? null : 1_800_000_000_000 + n })),
+  // Over, or in the far future.
+  fc.option(small).map((n) => ({ expiresMs: n === null ? null : NOW_MS + (n - 4.5) * 1e9 })),
   fc.option(small).map((n) => ({ keySignature: n === null ? null : Buffer.from(`signed ${n}`).toString('base64') })),
   fc.integer({ min: 113, max: 142 }).map((capver) => ({ capver })),
   small.map((n) => ({ lastSeenMs: 1_750_000_000_000 + n * 1000 })),
@@ -222,7 +225,7 @@ class Scene<Policy> {
   }
 
   #fresh(): Tailnet {
-    const options = { nowMs: () => 1_760_000_000_000, embeddedRegion: null };
+    const options = { nowMs: () => NOW_MS, embeddedRegion: null };
     return createTailnet(this.#snapshot(), this.records.values(), options, this.#language.rules);
   }
 
@@ -267,11 +270,13 @@ class Scene<Policy> {
   /** Nothing in the message is more than the policy shows to the node. */
   #hidesNothing(id: NodeId, message: Fields, client: Client): void {
     const { population } = this.tailnet;
+    const expiresMs = this.records.get(id)?.expiresMs ?? null;
+    const takesPart = population.node(id) !== undefined && (expiresMs === null || expiresMs > NOW_MS);
     const whole = [...((message['Peers'] as Fields[]) ?? []), ...((message['PeersChanged'] as Fields[]) ?? [])];
     const owners = new Set<unknown>([(message['Node'] as Fields | undefined)?.['User'] ?? client.node?.['User']]);
     for (const peer of whole) {
       const peerId = peer['ID'] as NodeId;
-      assert.ok(population.node(id) !== undefined && population.sees(id, peerId), `${id} is shown ${peerId}`);
+      assert.ok(takesPart && population.sees(id, peerId), `${id} is shown ${peerId}`);
       const view = population.peerView(id, peerId);
       assert.deepEqual(peer['AllowedIPs'], view.allowedIPs);
       assert.deepEqual(peer['PrimaryRoutes'] ?? [], view.primaryRoutes);
@@ -281,14 +286,14 @@ class Scene<Policy> {
     const removed = new Set((message['PeersRemoved'] as number[]) ?? []);
     for (const removedId of removed) assert.ok(client.peers.has(removedId), 'only what was sent is taken back');
     for (const patch of (message['PeersChangedPatch'] as Fields[]) ?? []) {
-      assert.ok(population.node(id) !== undefined && population.sees(id, patch['NodeID'] as NodeId));
+      assert.ok(takesPart && population.sees(id, patch['NodeID'] as NodeId));
       assert.ok(client.peers.has(patch['NodeID'] as number), 'a patch is for a peer that the client has');
     }
     const ownerOf = (peer: NodeId): number => {
       const login = this.records.get(peer)?.login ?? null;
       return login === null ? 2 ** 52 : this.#language.userId(login);
     };
-    if (population.node(id) !== undefined) for (const peer of population.visiblePeers(id)) owners.add(ownerOf(peer));
+    if (takesPart) for (const peer of population.visiblePeers(id)) owners.add(ownerOf(peer));
     for (const profile of (message['UserProfiles'] as Fields[]) ?? []) assert.ok(owners.has(profile['ID']));
     for (const field of ['Peers', 'PeersChanged', 'PeersRemoved', 'PeersChangedPatch', 'UserProfiles']) {
       assert.notDeepEqual(message[field], [], `${field} is never empty`);

@@ -303,6 +303,7 @@ const resolve = (snapshot: Snapshot, record: NodeRecord, online: boolean): Resol
     fqdn,
     owner: record.login,
     ownerId,
+    person: undefined,
     tags: record.tags,
     addresses: record.addresses,
     approvedRoutes,
