@@ -10,7 +10,7 @@ import { createLogins } from './logins.ts';
 import { createMapHandler } from './map.ts';
 import { createObserver } from './observe.ts';
 import { createOutbox } from './outbox.ts';
-import type { Control, ControlLimits, ControlOptions, ControlPorts } from './ports.ts';
+import { noteNode, type Control, type ControlLimits, type ControlOptions, type ControlPorts } from './ports.ts';
 import { createPresence } from './presence.ts';
 import { createRegisterHandler } from './register.ts';
 import { createScheduler } from './scheduler.ts';
@@ -156,6 +156,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     for (const change of changes) {
       if (change.kind !== 'node-removed') continue;
       const { node, cause } = change;
+      note('info', 'node removed', { ...noteNode(node), cause });
       const session = presence.sessionOf(node.id);
       if (cause !== 'logout') session?.send(farewellOf(node, netmap, snapshot()), now());
       session?.end();

@@ -55,9 +55,7 @@ export const createLogins = (ports: LoginPorts): Logins => {
       begun.clear();
       begunSinceMs = now();
     }
-    const count = (begun.get(remote) ?? 0) + 1;
-    begun.set(remote, count);
-    return count <= PER_ADDRESS;
+    return (begun.get(remote) ?? 0) < PER_ADDRESS;
   };
 
   const record = (peer: Peer, request: RegisterRequest, id: LoginId): LoginRecord => ({
@@ -84,8 +82,11 @@ export const createLogins = (ports: LoginPorts): Logins => {
       return refuse('control/busy', 'Too many logins were begun from this address; try again later.');
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
     const outcome = await registry.apply({ kind: 'begin-login', login: record(peer, request, id) });
+    if (!outcome.ok) return outcome;
     // The machine may be waiting already; then its person finds the same page again.
-    return outcome.ok ? accept(`${ports.url}/register/${outcome.value.login?.id ?? id}`) : outcome;
+    const waiting = outcome.value.login?.id ?? id;
+    if (waiting === id) begun.set(peer.remote, (begun.get(peer.remote) ?? 0) + 1);
+    return accept(`${ports.url}/register/${waiting}`);
   };
 
   const find = (peer: Peer, request: RegisterRequest): LoginRecord | undefined => {

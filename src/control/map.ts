@@ -87,7 +87,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
         netmap.open(node.id, { capver: request.Version, omitPeers: request.OmitPeers }, wake);
       if (session.ended) return;
       if (!session.begin(open)) session.end();
-      else if (session.take()) session.write(now());
+      else if (session.take(performance.now())) session.write(now());
     });
     call.gone.addEventListener('abort', () => {
       leaveQueue();

@@ -21,8 +21,6 @@ export interface Outbox {
 export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => number): Outbox => {
   let due = new Set<Session>();
   const gathering = new Set<Session>();
-  /** When each session last had something taken for it. */
-  const servedMs = new WeakMap<Session, number>();
   /** From the start of the last pass until its last session was written. */
   let passMs = 0;
   let passStartMs = 0;
@@ -34,10 +32,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
     const sessions = due;
     due = new Set();
     passStartMs = performance.now();
-    for (const session of sessions) {
-      servedMs.set(session, passStartMs);
-      if (session.take()) scheduler.enter('change', '', () => write(session));
-    }
+    for (const session of sessions) if (session.take(passStartMs)) scheduler.enter('change', '', () => write(session));
   };
 
   const write = (session: Session): void => {
@@ -61,7 +56,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
   return {
     wake: (session) => {
       const pauseMs = scheduler.isCrowded() ? CROWD_MS : Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
-      if (performance.now() - (servedMs.get(session) ?? -Infinity) >= pauseMs) {
+      if (performance.now() - session.askedMs >= pauseMs) {
         due.add(session);
         schedule();
       } else {

@@ -64,8 +64,7 @@ export const createPresence = (ports: PresencePorts): Presence => {
     const record = registry.view.nodes.get(node);
     if (!record?.ephemeral || sessions.has(node)) return;
     const outcome = await registry.apply({ kind: 'remove', id: node, cause: 'inactive' });
-    if (outcome.ok) ports.note('info', 'ephemeral node removed', noteNode(record));
-    else expectRemoval(node, now());
+    if (!outcome.ok) expectRemoval(node, now());
   };
 
   /** Begins to count the time that an ephemeral node is away. */

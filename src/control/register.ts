@@ -146,7 +146,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     if (!outcome.ok) return outcome;
     const joining = await declareExpiry(outcome.value.node as NodeRecord, request.expiryMs ?? null, ports);
     if (!joining.ok) return joining;
-    ports.note('info', 'node registered', { ...noteNode(joining.value), authKey: grant.value.key.id });
+    ports.note('info', 'node registered', { ...noteNode(joining.value), joinedBy: grant.value.key.id });
     return joined(joining.value);
   };
 
@@ -160,6 +160,8 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     const login = logins.find(call.peer, request);
     if (!login) return begin(call.peer, request);
     const { state, nodeId } = await logins.settled(login, call.gone);
+    // Nobody reads the answer any more; the client asks again when it is back.
+    if (call.gone.aborted) return accept({});
     if (state === 'denied') return refuse('control/login-denied', 'An administrator refused this login.');
     const node = nodeId === null ? undefined : registry.view.nodes.get(nodeId);
     return state === 'approved' && node ? joined(node) : begin(call.peer, request);
@@ -195,7 +197,8 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       return;
     }
     meter.count('registrations_total', 1, { outcome: outcome.code });
-    ports.note('info', 'registration refused', { code: outcome.code, remote: call.peer.remote });
+    const hostname = request.Hostinfo?.Hostname;
+    ports.note('info', 'registration refused', { code: outcome.code, hostname, remote: call.peer.remote });
     if (TEMPORARY.has(outcome.code) && understandsRegisterRetry(request.Version))
       call.answer(429, outcome.reason, { 'retry-after': String(RETRY_AFTER_SECONDS) });
     else call.answer(200, encodeRegisterResponse({ Error: outcome.reason }));

@@ -54,7 +54,10 @@ export class Session {
   #ended = false;
   #messages = 0;
   #sentBytes = 0;
+  #hasMap = false;
   lastSentMs: number;
+  /** When netmap was last asked, on the clock of the outbox. */
+  askedMs = -Infinity;
 
   /** `wake` is called when the session has, or may have, something to send and room to send it. */
   constructor(
@@ -90,7 +93,8 @@ export class Session {
   }
 
   /** Asks netmap for what is due and holds it; true if there is something to write. Cheap when other sessions asked just before. */
-  take(): boolean {
+  take(askedMs: number): boolean {
+    this.askedMs = askedMs;
     if (this.#ended || this.#blocked || this.#taken) return false;
     this.#pending = false;
     this.#taken = this.#source?.next();
@@ -101,7 +105,10 @@ export class Session {
   write(nowMs: number): void {
     const pieces = this.#taken;
     this.#taken = undefined;
-    if (pieces && !this.#ended) this.#send(pieces, nowMs, this.#messages === 0 ? 'full' : 'change');
+    if (pieces && !this.#ended) {
+      this.#send(pieces, nowMs, this.#hasMap ? 'change' : 'full');
+      this.#hasMap = true;
+    }
     if (this.#pending && !this.#blocked) this.#wake(this);
   }
 
@@ -158,7 +165,7 @@ export class Session {
       messages: this.#messages,
       sentBytes: this.#sentBytes,
       lastSentMs: this.lastSentMs,
-      state: this.#messages === 0 ? 'waiting' : this.#blocked ? 'slow' : 'open',
+      state: !this.#hasMap ? 'waiting' : this.#blocked ? 'slow' : 'open',
     };
   }
 }

@@ -27,7 +27,7 @@ const MAX_MESSAGE_BYTES = 32 * 1024;
 /** 101 bytes in base64. */
 const HANDSHAKE_TEXT = 136;
 
-/** A machine that has proven its key. */
+/** The machine that a handshake names. It has proven its key when its first record arrived (see `Channel.isProven`). */
 export interface Peer {
   readonly machineKey: MachineKey;
   /** The capability version of the handshake. */

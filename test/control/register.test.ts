@@ -290,6 +290,10 @@ test('a login that ran out begins anew, and one address can’t begin any number
   } finally {
     await short.close();
   }
+  const patient = await world.connect();
+  const NodeKey = newNodeKey();
+  for (let i = 0; i < 70; i++)
+    assert.match(String((await patient.register({ NodeKey })).json['AuthURL']), /register/, 'asking again is free');
   let refused = 0;
   const many = await world.connect();
   for (let i = 0; i < 70; i++)
