@@ -1,0 +1,261 @@
+// Differences in what is declared, outside the rules of access: people, routes, names, keys, nodes, relays, settings. Each
+// is one line for a person, with its place.
+
+import { canonicalJson, type Json } from '../base/canonical.ts';
+import type { Span } from '../base/diagnostic.ts';
+import type { NodeSelector } from '../config/selector.ts';
+import { formatDuration } from '../base/duration.ts';
+import type { Snapshot, User } from '../snapshot/snapshot.ts';
+import type { Comparison } from './comparison.ts';
+
+export type Area = 'people' | 'routes' | 'dns' | 'keys' | 'nodes' | 'relays' | 'settings' | 'policy';
+
+export interface DeclaredChange {
+  readonly area: Area;
+  readonly kind: 'added' | 'removed' | 'changed';
+  /** A sentence without its full stop: `bob@example.com becomes an admin`. */
+  readonly text: string;
+  readonly side?: 'before' | 'after';
+  readonly at?: Span;
+}
+
+/** Places and other things that say where, not what. */
+const isPlace = (name: string): boolean => name === 'at' || name.endsWith('At');
+
+const plain = (value: unknown): Json => {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
+  if (value instanceof Set) return [...value].map(String).sort();
+  if (Array.isArray(value)) return value.map(plain);
+  if (value !== null && typeof value === 'object') {
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([name, item]) => !isPlace(name) && item !== undefined)
+        .map(([name, item]) => [name, plain(item)]),
+    );
+  }
+  return typeof value === 'bigint' ? String(value) : (value as Json);
+};
+
+const same = (a: unknown, b: unknown): boolean => canonicalJson(plain(a)) === canonicalJson(plain(b));
+
+interface Listed<T> {
+  readonly area: Area;
+  readonly before: readonly T[];
+  readonly after: readonly T[];
+  readonly keyOf: (item: T) => string;
+  readonly atOf: (item: T) => Span | undefined;
+  readonly added: (item: T) => string;
+  readonly removed: (item: T) => string;
+  readonly changed: (old: T, now: T) => readonly string[];
+}
+
+const diffList = <T>(list: Listed<T>): DeclaredChange[] => {
+  const old = new Map(list.before.map((item) => [list.keyOf(item), item] as const));
+  const now = new Map(list.after.map((item) => [list.keyOf(item), item] as const));
+  const change = (kind: DeclaredChange['kind'], text: string, side: 'before' | 'after', item: T): DeclaredChange => {
+    const at = list.atOf(item);
+    return { area: list.area, kind, text, ...(at ? { side, at } : {}) };
+  };
+  return [
+    ...[...now].flatMap(([key, item]) => {
+      const was = old.get(key);
+      if (was === undefined) return [change('added', list.added(item), 'after', item)];
+      if (same(was, item)) return [];
+      return list.changed(was, item).map((text) => change('changed', text, 'after', item));
+    }),
+    ...[...old].flatMap(([key, item]) => (now.has(key) ? [] : [change('removed', list.removed(item), 'before', item)])),
+  ];
+};
+
+/** A selector in words. */
+const nodeText = (selector: NodeSelector): string => {
+  if (selector.by === 'id') return `node ${selector.id}`;
+  if (selector.by === 'owner') return `${selector.name} of ${selector.owner}`;
+  return selector.name === undefined ? `every ${selector.tag}` : `${selector.name} with ${selector.tag}`;
+};
+
+const article = (role: string): string => (/^[aeiou]/.test(role) ? `an ${role}` : `a ${role}`);
+
+const peopleChanges = (old: User, now: User): readonly string[] => [
+  ...(old.disabled === now.disabled
+    ? []
+    : [`${now.login} is ${now.disabled ? 'disabled: their machines are cut off' : 'enabled again'}`]),
+  ...(old.role === now.role ? [] : [`${now.login} was ${article(old.role)} and becomes ${article(now.role)}`]),
+  ...(old.subject === now.subject ? [] : [`${now.login} is tied to another subject of the identity provider`]),
+  ...(old.displayName === now.displayName ? [] : [`${now.login} is called ${now.displayName}`]),
+];
+
+const routeText = ({ subnets, exitNode }: Snapshot['routes'][number]): string =>
+  [...subnets, ...(exitNode ? ['the internet (exit node)'] : [])].join(', ');
+
+const ownerOf = ({ owner, tags }: { readonly owner?: string; readonly tags: readonly string[] }): string =>
+  owner ?? tags.join(', ');
+
+/** Fields of an object that differ, one line each, with their values where these are short. */
+const fieldChanges = (prefix: string, old: object, now: object): string[] => {
+  const show = (value: Json | undefined): string => {
+    const text = value === undefined ? 'nothing' : typeof value === 'string' ? value : canonicalJson(value);
+    return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  };
+  const [a, b] = [plain(old) as Record<string, Json>, plain(now) as Record<string, Json>];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].sort().flatMap((name) => {
+    const [from, to] = [a[name], b[name]];
+    if (canonicalJson(from ?? null) === canonicalJson(to ?? null)) return [];
+    const isObject = (value: unknown): value is object =>
+      value !== null && typeof value === 'object' && !Array.isArray(value);
+    if (isObject(from) && isObject(to)) return fieldChanges(`${prefix}${name}.`, from, to);
+    if (name.endsWith('Ms')) {
+      const time = (value: Json | undefined): string => (typeof value === 'number' ? formatDuration(value) : 'never');
+      return [`${prefix}${name.slice(0, -2)}: ${time(from)} → ${time(to)}`];
+    }
+    return [`${prefix}${name}: ${show(from)} → ${show(to)}`];
+  });
+};
+
+const policyChanges = (before: Snapshot, after: Snapshot): DeclaredChange[] => {
+  const [old, now] = [before.policy.document, after.policy.document];
+  if (old === null || now === null) {
+    if (old === now) return [];
+    const [kind, text] =
+      now === null
+        ? (['removed', 'the policy file is gone: every machine reaches every other'] as const)
+        : (['added', 'a policy file is added: what it does not allow is denied'] as const);
+    return [{ area: 'policy', kind, text }];
+  }
+  return [
+    ...diffList({
+      area: 'policy',
+      before: [...old.tagOwners.values()],
+      after: [...now.tagOwners.values()],
+      keyOf: ({ tag }) => tag,
+      atOf: ({ at }) => at,
+      added: ({ tag, owners }) =>
+        `${tag} may be given by ${owners.map(({ text }) => text).join(', ') || 'administrators'}`,
+      removed: ({ tag }) => `${tag} is no tag any more`,
+      changed: (was, { tag, owners }) => [
+        `${tag} may be given by ${owners.map(({ text }) => text).join(', ') || 'administrators'}; it was ${was.owners.map(({ text }) => text).join(', ') || 'administrators'}`,
+      ],
+    }),
+    ...(same(old.autoApprovers, now.autoApprovers)
+      ? []
+      : [{ area: 'policy', kind: 'changed', text: 'routes are approved automatically by other rules' } as const]),
+    ...(same([old.tests, old.sshTests], [now.tests, now.sshTests])
+      ? []
+      : [
+          {
+            area: 'policy',
+            kind: 'changed',
+            text: `${now.tests.length + now.sshTests.length} tests of the policy; there were ${old.tests.length + old.sshTests.length}`,
+          } as const,
+        ]),
+  ];
+};
+
+/** Every difference in what is declared, by area. */
+export const diffDeclared = ({ before: old, after: now }: Comparison): readonly DeclaredChange[] => {
+  const [before, after] = [old.snapshot, now.snapshot];
+  const nodes = [...now.nodes].flatMap(([id, { fqdn, approvedRoutes, addresses }]): DeclaredChange[] => {
+    const was = old.nodes.get(id);
+    if (!was) return [];
+    const added = approvedRoutes.filter((route) => !was.approvedRoutes.includes(route));
+    const removed = was.approvedRoutes.filter((route) => !approvedRoutes.includes(route));
+    return [
+      ...(added.length > 0
+        ? [{ area: 'routes', kind: 'added', text: `${fqdn} carries ${added.join(', ')}` } as const]
+        : []),
+      ...(removed.length > 0
+        ? [{ area: 'routes', kind: 'removed', text: `${fqdn} carries ${removed.join(', ')} no more` } as const]
+        : []),
+      ...(fqdn === was.fqdn ? [] : [{ area: 'dns', kind: 'changed', text: `${was.fqdn} becomes ${fqdn}` } as const]),
+      ...(same(addresses, was.addresses)
+        ? []
+        : [{ area: 'nodes', kind: 'changed', text: `${fqdn} gets the addresses ${addresses.join(', ')}` } as const]),
+    ];
+  });
+  const settingsOf = ({ tailnet }: Snapshot): object => ({ ...tailnet, signers: undefined, invariants: undefined });
+  return [
+    ...diffList({
+      area: 'people',
+      before: before.users,
+      after: after.users,
+      keyOf: ({ login }) => login.toLowerCase(),
+      atOf: ({ at }) => at,
+      added: ({ login, role }) => `${login} joins as ${article(role)}`,
+      removed: ({ login }) => `${login} leaves: their machines are cut off`,
+      changed: peopleChanges,
+    }),
+    ...diffList({
+      area: 'people',
+      before: before.domainRules,
+      after: after.domainRules,
+      keyOf: ({ domain }) => domain,
+      atOf: ({ at }) => at,
+      added: ({ domain, role }) => `everybody of ${domain} may join, as ${article(role)}`,
+      removed: ({ domain }) => `${domain} no longer brings people along`,
+      changed: (_, { domain, role }) => [`people of ${domain} join as ${article(role)}`],
+    }),
+    ...diffList({
+      area: 'routes',
+      before: before.routes,
+      after: after.routes,
+      keyOf: ({ node }) => nodeText(node),
+      atOf: ({ at }) => at,
+      added: (route) => `${nodeText(route.node)} may carry ${routeText(route)}`,
+      removed: (route) => `${nodeText(route.node)} may carry ${routeText(route)} no more`,
+      changed: (was, route) => [`${nodeText(route.node)} may carry ${routeText(route)}; it was ${routeText(was)}`],
+    }),
+    ...nodes,
+    ...fieldChanges('', before.dns, after.dns).map((text) => ({ area: 'dns', kind: 'changed', text }) as const),
+    ...diffList({
+      area: 'keys',
+      before: [...before.authKeys.values()],
+      after: [...after.authKeys.values()],
+      keyOf: ({ id }) => id,
+      atOf: ({ at }) => at,
+      added: (key) =>
+        `a ${key.reusable ? 'reusable' : 'single-use'} key «${key.id}» lets machines in for ${ownerOf(key)}`,
+      removed: (key) => `the key «${key.id}» for ${ownerOf(key)} lets nobody in any more`,
+      changed: (was, key) => fieldChanges(`key «${key.id}» `, was, key),
+    }),
+    ...diffList({
+      area: 'keys',
+      before: [...before.apiCredentials.values()],
+      after: [...after.apiCredentials.values()],
+      keyOf: ({ id }) => id,
+      atOf: ({ at }) => at,
+      added: (key) => `the credential «${key.id}» may ${key.scopes.join(', ')} for ${ownerOf(key)}`,
+      removed: (key) => `the credential «${key.id}» of ${ownerOf(key)} is withdrawn`,
+      changed: (was, key) => fieldChanges(`credential «${key.id}» `, was, key),
+    }),
+    ...diffList({
+      area: 'nodes',
+      before: before.nodes,
+      after: after.nodes,
+      keyOf: ({ node }) => nodeText(node),
+      atOf: ({ at }) => at,
+      added: ({ node, ...rest }) => `${nodeText(node)} is declared: ${fieldChanges('', {}, rest).join('; ')}`,
+      removed: ({ node }) => `${nodeText(node)} is no longer declared`,
+      changed: (was, now) => fieldChanges(`${nodeText(now.node)} `, was, now),
+    }),
+    ...fieldChanges('', before.derp, after.derp).map((text) => ({ area: 'relays', kind: 'changed', text }) as const),
+    ...fieldChanges('', settingsOf(before), settingsOf(after)).map(
+      (text) => ({ area: 'settings', kind: 'changed', text }) as const,
+    ),
+    ...(same(before.tailnet.invariants, after.tailnet.invariants)
+      ? []
+      : [
+          { area: 'settings', kind: 'changed', text: 'the invariants, which no commit may break, are others' } as const,
+        ]),
+    ...diffList({
+      area: 'settings',
+      before: before.tailnet.signers,
+      after: after.tailnet.signers,
+      keyOf: (signer) => signer.key,
+      atOf: ({ at }) => at,
+      added: ({ name }) => `${name} may sign commits`,
+      removed: ({ name }) => `${name} may no longer sign commits`,
+      changed: (was, signer) => fieldChanges(`signer ${signer.name} `, was, signer),
+    }),
+    ...policyChanges(before, after),
+  ];
+};
