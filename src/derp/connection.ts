@@ -3,10 +3,12 @@
 
 import type { Duplex } from 'node:stream';
 
-import { Session, type Link, type Shared } from './session.ts';
+import { Session, type Link, type Remote, type Shared } from './session.ts';
 
 const HANDSHAKE_MS = 10_000;
-/** Within this time a socket has to take what it buffers, 64 KiB: a client slower than that is of no use to its peers. */
+/** What a socket may hold beyond what the kernel took: a burst of a client that sends 128 packets at once fits in. */
+const WRITE_BUFFER_BYTES = 256 << 10;
+/** A socket whose buffer is full has to take something within this time, or the client is gone. */
 const WRITE_MS = 10_000;
 const MESH_WRITE_MS = 30_000;
 const KEEP_ALIVE_MS = 60_000;
@@ -14,41 +16,36 @@ const KEEP_ALIVE_MS = 60_000;
 const KEEP_ALIVE_STEPS = 50;
 const KEEP_ALIVE_STEP_MS = 100;
 
-export interface Remote {
-  readonly address: string;
-  /** 16 bytes, IPv4 mapped. */
-  readonly bytes: Uint8Array;
-  readonly port: number;
-  readonly isIdeal: boolean;
-}
-
 export interface ConnectionSetup {
   readonly shared: Shared;
   readonly socket: Duplex;
   readonly remote: Remote;
   /** The most that one write may hold, for transports of messages; 0: no limit. */
   readonly writeLimitBytes: number;
+  /** What `createFlusher` gave; one for all connections of a relay. */
+  readonly flushLater: (connection: Connection) => void;
   readonly onProven: () => void;
   readonly onClosed: () => void;
 }
 
-/** Collects connections with something to say until the event loop has read from every socket that was ready. */
-const dirty: Connection[] = [];
-
-const flushDirty = (): void => {
-  const flushed = dirty.splice(0);
-  for (const connection of flushed) connection.flush();
+/** Calls `onTurnEnd` of each connection once, when the event loop has read from every socket that was ready. */
+export const createFlusher = (): ((connection: Connection) => void) => {
+  const woken: Connection[] = [];
+  const flushAll = (): void => {
+    for (let i = 0; i < woken.length; i++) woken[i]?.onTurnEnd();
+    woken.length = 0;
+  };
+  return (connection) => {
+    if (woken.push(connection) === 1) setImmediate(flushAll);
+  };
 };
 
 export class Connection implements Link {
   readonly session: Session;
   readonly socket: Duplex;
-  readonly remoteAddress: string;
-  readonly remoteBytes: Uint8Array;
-  readonly remotePort: number;
-  readonly isIdeal: boolean;
+  readonly remote: Remote;
   readonly #setup: ConnectionSetup;
-  #isDirty = false;
+  #isWoken = false;
   #isClosed = false;
   #isProven = false;
   #deadline: NodeJS.Timeout | undefined;
@@ -59,10 +56,7 @@ export class Connection implements Link {
     const { shared, socket, remote } = setup;
     this.#setup = setup;
     this.socket = socket;
-    this.remoteAddress = remote.address;
-    this.remoteBytes = remote.bytes;
-    this.remotePort = remote.port;
-    this.isIdeal = remote.isIdeal;
+    this.remote = remote;
     this.session = new Session(shared, this);
     const end = (): void => this.session.close();
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -78,22 +72,27 @@ export class Connection implements Link {
   }
 
   isWritable(): boolean {
-    return !this.socket.writableNeedDrain;
+    return this.socket.writableLength < WRITE_BUFFER_BYTES;
   }
 
   wake(): void {
-    if (this.#isDirty) return;
-    this.#isDirty = true;
-    if (dirty.push(this) === 1) setImmediate(flushDirty);
+    if (this.#isWoken) return;
+    this.#isWoken = true;
+    this.#setup.flushLater(this);
   }
 
   flush(): void {
-    this.#isDirty = false;
     if (this.#isClosed || !this.isWritable()) return;
     const frames: Uint8Array[] = [];
     this.session.drain(frames);
     this.#write(frames);
     if (!this.isWritable() && !this.#writeDeadline) this.#startWriteDeadline();
+  }
+
+  /** The end of a turn of the event loop in which something woke it. */
+  onTurnEnd(): void {
+    this.#isWoken = false;
+    this.flush();
   }
 
   pause(): void {
@@ -157,8 +156,13 @@ export class Connection implements Link {
   }
 
   #startWriteDeadline(): void {
+    const heldBytes = this.socket.writableLength;
     this.#writeDeadline = setTimeout(
       () => {
+        if (this.socket.writableLength < heldBytes) {
+          this.#startWriteDeadline();
+          return;
+        }
         this.#setup.shared.tally.writeTimeouts++;
         this.session.close();
       },

@@ -8,8 +8,8 @@ export interface PacketQueue {
   readonly push: (bytes: Buffer, start: number, end: number) => boolean;
   readonly isFull: () => boolean;
   readonly isEmpty: () => boolean;
-  /** Moves everything behind `out`; frames that lie one behind the other in memory become one piece. */
-  readonly drain: (out: Uint8Array[]) => void;
+  /** Moves everything behind `out`, where neighbours in memory become one piece; gives the number of packets. */
+  readonly drain: (out: Uint8Array[]) => number;
 }
 
 export const createPacketQueue = (): PacketQueue => {
@@ -35,6 +35,7 @@ export const createPacketQueue = (): PacketQueue => {
     isFull: () => count === QUEUE_PACKETS,
     isEmpty: () => count === 0,
     drain: (out) => {
+      const packets = count;
       while (count > 0) {
         const chunk = chunks[head] as Buffer;
         const start = starts[head] as number;
@@ -46,6 +47,7 @@ export const createPacketQueue = (): PacketQueue => {
         } while (count > 0 && chunks[head] === chunk && starts[head] === end && (end = ends[head] as number));
         out.push(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
       }
+      return packets;
     },
   };
 };

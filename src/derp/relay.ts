@@ -14,7 +14,7 @@ import type { KeyPair } from '../keys/pair.ts';
 import { formatNodeKey, keyBytes, type NodeKey } from '../keys/text.ts';
 import { answerRelayRequest } from './answers.ts';
 import { createCensus, mappedBytes, prefixOf } from './census.ts';
-import { Connection, type Remote } from './connection.ts';
+import { Connection, createFlusher } from './connection.ts';
 import {
   encodeHealth,
   encodeRestarting,
@@ -25,7 +25,7 @@ import {
   PROTOCOL_VERSION,
 } from './frame.ts';
 import { createRoster } from './roster.ts';
-import type { Shared } from './session.ts';
+import type { Remote, Shared } from './session.ts';
 import { createTally, type Tally } from './tally.ts';
 
 export interface RelayPorts {
@@ -119,6 +119,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
   };
   const connections = new Set<Connection>();
   const handshakes = createCensus();
+  const flushLater = createFlusher();
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -144,6 +145,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
       socket,
       remote,
       writeLimitBytes,
+      flushLater,
       onProven: endHandshake,
       onClosed: () => {
         endHandshake();

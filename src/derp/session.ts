@@ -57,14 +57,19 @@ export interface Shared {
   healthText: string;
 }
 
+/** The other end of a connection. */
+export interface Remote {
+  readonly address: string;
+  /** 16 bytes, IPv4 mapped. */
+  readonly bytes: Uint8Array;
+  readonly port: number;
+  /** Whether the client wanted this relay of the region, and not one that stands before it in the relay map. */
+  readonly isIdeal: boolean;
+}
+
 /** The socket below a session. */
 export interface Link {
-  readonly remoteAddress: string;
-  /** 16 bytes, IPv4 mapped. */
-  readonly remoteBytes: Uint8Array;
-  readonly remotePort: number;
-  /** Whether the client reached another relay of the region than the first. */
-  readonly isIdeal: boolean;
+  readonly remote: Remote;
   /** Whether it would take more bytes without heaping them up. */
   readonly isWritable: () => boolean;
   /** Asks for `drain` when this turn of the event loop has read what there was. */
@@ -125,17 +130,17 @@ export class Session implements Client {
   }
 
   get address(): Uint8Array {
-    return this.#link.remoteBytes;
+    return this.#link.remote.bytes;
   }
 
   get port(): number {
-    return this.#link.remotePort;
+    return this.#link.remote.port;
   }
 
   get flags(): number {
     return (
       (this.#isMesh ? PRESENT.meshPeer : this.#isProber ? PRESENT.prober : PRESENT.regular) |
-      (this.#link.isIdeal ? 0 : PRESENT.notIdeal)
+      (this.#link.remote.isIdeal ? 0 : PRESENT.notIdeal)
     );
   }
 
@@ -160,8 +165,13 @@ export class Session implements Client {
       out.push(this.#pong);
       this.#pong = undefined;
     }
-    this.#disco?.drain(out);
-    this.#packets?.drain(out);
+    const first = out.length;
+    const packets = (this.#disco?.drain(out) ?? 0) + (this.#packets?.drain(out) ?? 0);
+    if (packets === 0) return;
+    const { tally } = this.#shared;
+    tally.packetsOut += packets;
+    for (let i = first; i < out.length; i++) tally.bytesOut += (out[i] as Uint8Array).length;
+    tally.bytesOut -= packets * (HEADER_BYTES + KEY_BYTES);
   }
 
   keepAlive(): void {
@@ -176,13 +186,10 @@ export class Session implements Client {
   }
 
   deliver(bytes: Buffer, start: number, end: number, isDisco: boolean): void {
-    const { tally } = this.#shared;
     const queue = isDisco ? (this.#disco ??= createPacketQueue()) : (this.#packets ??= createPacketQueue());
     // A burst that comes in one turn of the event loop is no reason to drop: only a socket that takes no more is.
     if (queue.isFull() && this.#link.isWritable()) this.#link.flush();
-    tally.packetsOut++;
-    tally.bytesOut += end - start - HEADER_BYTES - KEY_BYTES;
-    if (!queue.push(bytes, start, end)) tally.dropped['queue-full']++;
+    if (!queue.push(bytes, start, end)) this.#shared.tally.dropped['queue-full']++;
     this.#link.wake();
   }
 
@@ -305,7 +312,7 @@ export class Session implements Client {
       return NEXT;
     }
     this.#isAdmitting = true;
-    const answer = admit(formatNodeKey(proven.publicKey), this.#link.remoteAddress);
+    const answer = admit(formatNodeKey(proven.publicKey), this.#link.remote.address);
     if (typeof answer === 'boolean') {
       this.#onAdmission(proven, answer);
       return this.#isClosed ? PAUSE : NEXT;
