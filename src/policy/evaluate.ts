@@ -56,6 +56,8 @@ export interface Evaluator {
    */
   evaluate(source: Party, destination: Party, port: number, protocol: number): Verdict;
   evaluateSsh(source: NodeId, destination: NodeId, user: string): SshVerdict;
+  /** Every login that some rule gives, with the rule that decides it; `*` is every login but root. */
+  evaluateSshLogins(source: NodeId, destination: NodeId): ReadonlyMap<string, SshVerdict>;
   /** Every capability that `source` has on `destination`, with the rules that give it. */
   evaluateCapabilities(source: NodeId, destination: NodeId): ReadonlyMap<string, CapabilityVerdict>;
 }
@@ -103,6 +105,10 @@ export const createEvaluator = (
   const subnets = subnetsOf(routers.flatMap(({ approvedRoutes }) => approvedRoutes));
   const matching = createMatching(document, subnets);
   const rules = accessRulesOf(policy);
+  // The first that matches decides, and checks come before all else.
+  const sshRules = (document?.ssh ?? []).toSorted(
+    (a, b) => Number(b.action === 'check') - Number(a.action === 'check'),
+  );
   const context: Context = { matching, subnets, subjectOf: (node) => subjectOf(node, userOf) };
 
   const nodeOf = (id: NodeId): PolicyNode => {
@@ -140,6 +146,21 @@ export const createEvaluator = (
     return subnet.length > 0 ? subnet : routers.filter(carries(true));
   };
 
+  const evaluateSsh = (source: NodeId, destination: NodeId, user: string): SshVerdict => {
+    const from = context.subjectOf(nodeOf(source));
+    const to = context.subjectOf(nodeOf(destination));
+    const misses: NearMiss[] = [];
+    for (const rule of sshRules) {
+      const lacks = sshLacks(matching, rule, from, to, user);
+      if (lacks.length === 0) {
+        const checkPeriodMs = rule.action === 'check' ? rule.checkPeriodMs : 0;
+        return { action: rule.action, checkPeriodMs, rule: referSsh(rule) };
+      }
+      misses.push({ ...referSsh(rule), lacks, explanation: explainLacks(`ssh rule ${rule.index + 1}`, lacks) });
+    }
+    return { action: 'deny', nearest: nearestOf(misses) };
+  };
+
   return {
     evaluate: (source, destination, port, protocol) => {
       const packets = packetsOf(source, destination, port, protocol);
@@ -163,22 +184,25 @@ export const createEvaluator = (
       if (recorder) return { allowed: true, rule: referSsh(recorder) };
       return { allowed: false, nearest: nearestOf(misses) };
     },
-    evaluateSsh: (source, destination, user) => {
-      const from = context.subjectOf(nodeOf(source));
-      const to = context.subjectOf(nodeOf(destination));
-      const ordered = (document?.ssh ?? []).toSorted(
-        (a, b) => Number(b.action === 'check') - Number(a.action === 'check'),
-      );
-      const misses: NearMiss[] = [];
-      for (const rule of ordered) {
-        const lacks = sshLacks(matching, rule, from, to, user);
-        if (lacks.length === 0) {
-          const checkPeriodMs = rule.action === 'check' ? rule.checkPeriodMs : 0;
-          return { action: rule.action, checkPeriodMs, rule: referSsh(rule) };
+    evaluateSsh,
+    evaluateSshLogins: (source, destination) => {
+      const person = context.subjectOf(nodeOf(source)).owner;
+      const logins = new Set<string>();
+      for (const { users } of sshRules) {
+        for (const user of users) {
+          if (user.kind === 'login') logins.add(user.name);
+          else if (user.kind === 'nonroot') logins.add('*');
+          else if (person?.login.endsWith(`@${user.domain}`) === true) {
+            logins.add(person.login.slice(0, -user.domain.length - 1));
+          }
         }
-        misses.push({ ...referSsh(rule), lacks, explanation: explainLacks(`ssh rule ${rule.index + 1}`, lacks) });
       }
-      return { action: 'deny', nearest: nearestOf(misses) };
+      const verdicts = new Map<string, SshVerdict>();
+      for (const login of logins) {
+        const verdict = evaluateSsh(source, destination, login);
+        if (verdict.action !== 'deny') verdicts.set(login, verdict);
+      }
+      return verdicts;
     },
     evaluateCapabilities: (source, destination) =>
       capabilitiesOf(context, rules ?? [], nodeOf(source), nodeOf(destination)),

@@ -68,6 +68,8 @@ export interface Membership {
   /** Holes are undefined and used again. */
   readonly classes: (NodeClass | undefined)[];
   readonly sets: readonly SetState[];
+  /** SSH rules in the order of clients, those with `check` first, with the classes that are destinations. */
+  readonly ssh: readonly { readonly compiled: CompiledSshRule; readonly destinations: Bitset }[];
   /** Rules between a user's own devices, ascending. */
   readonly selfRules: readonly CompiledRule[];
   /** The classes of a user's untagged devices. */
@@ -96,6 +98,8 @@ interface Inverted {
   readonly internetRules: readonly number[];
   readonly steeredByTag: ReadonlyMap<number, readonly number[]>;
   readonly companionsByHolder: ReadonlyMap<number, readonly number[]>;
+  /** Indexes into the ordered SSH rules. */
+  readonly sshByAtom: ReadonlyMap<number, readonly number[]>;
 }
 
 const addTo = (set: Bitset | undefined, bit: number): void => {
@@ -112,7 +116,7 @@ const pushTo = <K>(map: Map<K, number[]>, key: K, value: number): void => {
   else map.set(key, [value]);
 };
 
-const invert = (policy: CompiledPolicy): Inverted => {
+const invert = (policy: CompiledPolicy, ssh: readonly CompiledSshRule[]): Inverted => {
   const setsByAtom: number[][] = policy.atoms.map(() => []);
   const rulesByAtom: number[][] = policy.atoms.map(() => []);
   const internetRules: number[] = [];
@@ -131,8 +135,11 @@ const invert = (policy: CompiledPolicy): Inverted => {
       }
     }
   }
+  const sshByAtom = new Map<number, number[]>();
+  for (const [index, { destinations }] of ssh.entries())
+    for (const atom of destinations) pushTo(sshByAtom, atom, index);
   const setsOfAny = policy.sourceSets.filter((set) => set.any || set.dangerAll).map(({ id }) => id);
-  return { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder };
+  return { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder, sshByAtom };
 };
 
 /** Whether a steered rule is for the class: a subnet of it overlaps a literal, or it is an exit node for the internet. */
@@ -148,8 +155,10 @@ export const createMembership = (
   routes: RouteTable,
 ): Membership => {
   const classifier: Classifier = createClassifier(policy);
-  const inverted = invert(policy);
-  const { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder } = inverted;
+  const ordered = policy.ssh.toSorted((a, b) => Number(b.rule.action === 'check') - Number(a.rule.action === 'check'));
+  const ssh = ordered.map((compiled) => ({ compiled, destinations: createBitset() }));
+  const inverted = invert(policy, ordered);
+  const { setsByAtom, setsOfAny, rulesByAtom, internetRules, steeredByTag, companionsByHolder, sshByAtom } = inverted;
   const classes: (NodeClass | undefined)[] = [];
   const free: number[] = [];
   const byKey = new Map<string, NodeClass>();
@@ -228,10 +237,14 @@ export const createMembership = (
     classes[index] = cls;
     byKey.set(cls.key, cls);
     for (const rule of rules) addBit(receiversOf(rule), index);
+    for (const at of sshRulesTo(cls)) addTo(ssh[at]?.destinations, index);
     if (hasVisible) forEachBit(visibleOf(cls), (other) => addTo(classes[other]?.visible, index));
     membership.mergePlan = undefined;
     return cls;
   };
+
+  const sshRulesTo = (cls: ClassTraits): readonly number[] =>
+    cls.identityAtoms.flatMap((atom) => sshByAtom.get(atom) ?? []);
 
   const receiversOf = (rule: number): Bitset =>
     (sets[(policy.rules[rule] as CompiledRule).sources] as SetState).receivers;
@@ -254,6 +267,7 @@ export const createMembership = (
     nodes: new Map(),
     classes,
     sets,
+    ssh,
     selfRules,
     classesOf: new Map(),
     ownRules: new Map(),
@@ -277,6 +291,7 @@ export const createMembership = (
         removeBit(state.touch, index);
       }
       for (const rule of cls.rules) removeBit(receiversOf(rule), index);
+      for (const at of sshRulesTo(cls)) removeFrom(ssh[at]?.destinations, index);
       if (visible) forEachBit(visible, (other) => removeFrom(classes[other]?.visible, index));
       classes[index] = undefined;
       byKey.delete(cls.key);

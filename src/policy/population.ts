@@ -7,7 +7,7 @@ import type { Json } from '../base/canonical.ts';
 import type { CapMap, FilterRule } from '../wire/filter.ts';
 import type { SshPolicy } from '../wire/ssh.ts';
 import { capMapOf } from './attributes.ts';
-import { addAll, addBit, createBitset, forEachBit, hasBit, type Bitset } from './bitset.ts';
+import { addAll, createBitset, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledPolicy } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
 import { capabilitiesFor, compactFilter, hostedFilter } from './filter.ts';
@@ -23,7 +23,7 @@ import {
   type SelfView,
 } from './peers.ts';
 import { createRouteTable } from './routers.ts';
-import { sshAudience, sshDecision, sshPolicyOf, type SshDecision } from './sshpolicy.ts';
+import { sshDecision, sshPolicyOf, touchSsh, type SshDecision } from './sshpolicy.ts';
 
 export type { NodeSet, PeerView, SelfView, SshDecision };
 
@@ -189,7 +189,7 @@ const touch = (state: Membership, { node, cls }: NodeEntry, touched: Touched): v
     touched.owners.add(node.user);
     state.ownRules.delete(node.user);
   }
-  for (const index of sshAudience(state, cls)) addBit(touched.ssh, index);
+  touchSsh(state, cls, touched.ssh);
   if (cls.routes.length > 0) touchRoutes(state, cls, touched);
 };
 

@@ -3,7 +3,7 @@
 
 import type { UserId } from '../base/ids.ts';
 import type { SshAction, SshPolicy, SshPrincipal, SshRule } from '../wire/ssh.ts';
-import { bitsOf, hasBit } from './bitset.ts';
+import { addAll, bitsOf, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledSshRule } from './compile.ts';
 import type { SshLogin } from './document.ts';
 import type { PolicyUser } from './facts.ts';
@@ -20,12 +20,6 @@ const ACCEPT: SshAction = Object.freeze({
 const CHECK: SshAction = Object.freeze({
   holdAndDelegate: 'https://unused/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER',
 });
-
-/** Rules as in the file, those with `check` first. */
-const inOrder = (state: Membership): readonly CompiledSshRule[] => [
-  ...state.policy.ssh.filter(({ rule }) => rule.action === 'check'),
-  ...state.policy.ssh.filter(({ rule }) => rule.action === 'accept'),
-];
 
 /** Whether the node is a destination: of everybody in the sources, or of its own user only. */
 const standing = ({ cls }: NodeEntry, compiled: CompiledSshRule): 'all' | 'own' | undefined => {
@@ -137,9 +131,12 @@ const rulesFor = (
     if (!known) state.sharedSsh.set(compiled, rules);
     return { rules, shared: true };
   }
+  if (how === undefined && !compiled.rule.users.some(({ kind }) => kind === 'localpart')) return NOTHING;
   const rules = compileRule(state, entry, compiled, how);
   return { rules, shared: rules.length === 0 && !compiled.self };
 };
+
+const NOTHING = { rules: [], shared: true } as const;
 
 const compileRule = (
   state: Membership,
@@ -209,7 +206,7 @@ const compileRule = (
 export const sshPolicyOf = (state: Membership, entry: NodeEntry): SshPolicy => {
   const known = entry.cls.ssh ?? entry.ssh;
   if (known) return known;
-  const parts = inOrder(state).map((compiled) => rulesFor(state, entry, compiled));
+  const parts = state.ssh.map(({ compiled }) => rulesFor(state, entry, compiled));
   const policy = Object.freeze({ rules: parts.flatMap(({ rules }) => rules) });
   if (parts.every(({ shared }) => shared)) entry.cls.ssh = policy;
   else entry.ssh = policy;
@@ -245,7 +242,7 @@ export const sshDecision = (
   destination: NodeEntry,
   name: string,
 ): SshDecision => {
-  for (const compiled of inOrder(state)) {
+  for (const { compiled } of state.ssh) {
     const how = standing(destination, compiled);
     if (how === undefined || !isSource(state, compiled, source.cls)) continue;
     const sameUser = !source.cls.tagged && source.node.user === destination.node.user;
@@ -259,14 +256,12 @@ export const sshDecision = (
   return DENY;
 };
 
-/** Classes whose SSH policy names nodes of the class: where a change of such a node is felt. What was kept is dropped. */
-export const sshAudience = function* (state: Membership, cls: NodeClass): IterableIterator<number> {
-  for (const compiled of state.policy.ssh) {
+/** Adds the classes whose SSH policy names nodes of the class, and drops what was kept for them. */
+export const touchSsh = (state: Membership, cls: NodeClass, touched: Bitset): void => {
+  for (const { compiled, destinations } of state.ssh) {
     const records = compiled.recorders.some((atom) => cls.identityAtoms.includes(atom));
     if (!records && !isSource(state, compiled, cls)) continue;
     state.sharedSsh.delete(compiled);
-    for (const other of state.classes) {
-      if (other && compiled.destinations.some((atom) => other.identityAtoms.includes(atom))) yield other.index;
-    }
+    addAll(touched, destinations);
   }
 };

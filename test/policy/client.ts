@@ -6,14 +6,14 @@ import { parsePrefix, prefixRange } from '../../src/base/address.ts';
 import type { FilterRule } from '../../src/wire/filter.ts';
 import type { SshPolicy } from '../../src/wire/ssh.ts';
 
-interface Range {
+export interface Range {
   readonly family: 4 | 6;
   readonly first: bigint;
   readonly last: bigint;
 }
 
 /** `a`, `a/n` or `a-b`. */
-const rangeOf = (text: string): Range => {
+export const rangeOf = (text: string): Range => {
   const [low, high] = text.split('-');
   const one = parseAddressBits(low ?? '');
   const other = high === undefined ? undefined : parseAddressBits(high);

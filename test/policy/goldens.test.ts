@@ -84,7 +84,7 @@ const ruleText = ({ SrcIPs, DstPorts, IPProto, CapGrant }: FilterRule): string[]
 
 const missText = ({ explanation, at }: NearMiss): string => `    line ${at?.start.line ?? 0}: ${explanation}`;
 
-/** `1 → 2:22/tcp`, `1 → 10.0.0.1:443/udp`, `1 as root on 2`. */
+/** `1 → 2:22/tcp`, `1 → 10.0.0.1:443/udp`, `1 as root on 2`, `1 on 2`. */
 const askText = (policy: CompiledPolicy, nodes: readonly PolicyNode[], question: string): string[] => {
   const evaluator = createEvaluator(policy, nodes, userOf);
   const [, from, user, on] = /^(\d+) as (\S+) on (\d+)$/.exec(question) ?? [];
@@ -93,6 +93,11 @@ const askText = (policy: CompiledPolicy, nodes: readonly PolicyNode[], question:
     if (verdict.action === 'deny') return ['  denied', ...verdict.nearest.map(missText)];
     const period = verdict.action === 'check' ? ` every ${verdict.checkPeriodMs} ms` : '';
     return [`  ${verdict.action}${period} by line ${verdict.rule.at?.start.line ?? 0}`];
+  }
+  const [, visitor, host] = /^(\d+) on (\d+)$/.exec(question) ?? [];
+  if (visitor !== undefined) {
+    const verdicts = evaluator.evaluateSshLogins(Number(visitor) as NodeId, Number(host) as NodeId);
+    return Array.from(verdicts, ([login, { action }]) => `  as ${login}: ${action}`);
   }
   const [, source, destination, port, protocol] = /^(\S+) → (\S+):(\d+)\/(\w+)$/.exec(question) ?? [];
   const party = (text = ''): Parameters<typeof evaluator.evaluate>[0] =>

@@ -7,12 +7,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isExitRoute, type Address, type Prefix } from '../../src/base/address.ts';
 import type { NodeId } from '../../src/base/ids.ts';
+import { formatRange, ipSetOfRanges, type IpSet } from '../../src/base/ipset.ts';
 import type { CompiledPolicy } from '../../src/policy/compile.ts';
 import { createEvaluator } from '../../src/policy/evaluate.ts';
 import type { PolicyNode } from '../../src/policy/facts.ts';
 import type { FilterRule } from '../../src/wire/filter.ts';
 import { populate, type Population } from '../../src/policy/population.ts';
-import { filterAccepts, sshAnswers, textHolds, textsOverlap } from './client.ts';
+import { filterAccepts, rangeOf, sshAnswers, textHolds, textsOverlap } from './client.ts';
 import {
   address,
   arbitraryNode,
@@ -47,10 +48,12 @@ const PROBES = [
   { port: 0, protocol: 47 },
 ];
 
+const setText = ({ v4, v6 }: IpSet): string => [...v4, ...v6].map(formatRange).join(' ');
+
 const familyOf = (text: Address): string => (text.includes(':') ? '6' : '4');
 
 test('the compiled filter lets in exactly what the evaluator allows', () => {
-  forAllWorlds(80, (policy, nodes) => {
+  forAllWorlds(60, (policy, nodes) => {
     const population = populate(policy, nodes, userOf);
     const evaluator = createEvaluator(policy, nodes, userOf);
     const carriers = (to: Address): readonly PolicyNode[] => {
@@ -81,6 +84,21 @@ test('the compiled filter lets in exactly what the evaluator allows', () => {
             `compact form: ${question}`,
           );
         }
+      }
+    }
+  });
+});
+
+test('compact sources are the same addresses in the fewest ranges', () => {
+  forAllWorlds(100, (policy, nodes) => {
+    const population = populate(policy, nodes, userOf);
+    const setOf = (texts: readonly string[]): IpSet => ipSetOfRanges(texts.map(rangeOf));
+    for (const { id } of nodes) {
+      const hosted = new Set(population.filterFor(id).map(({ SrcIPs }) => setText(setOf(SrcIPs))));
+      for (const { SrcIPs } of population.compactFilterFor(id)) {
+        const set = setOf(SrcIPs);
+        assert.ok(hosted.has(setText(set)), `${id}: ${SrcIPs.join(' ')}`);
+        assert.equal(SrcIPs.length, set.v4.length + set.v6.length, `${id}: ${SrcIPs.join(' ')}`);
       }
     }
   });
