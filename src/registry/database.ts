@@ -3,9 +3,24 @@
 
 import initSqlJs, { type BindParams, type Database as Sql, type SqlValue, type Statement } from 'sql.js';
 import type { NodeId } from '../base/ids.ts';
-import { stableIdOf } from '../base/ids.ts';
 import { RegistryFault } from './fault.ts';
-import type { KeyId, KeyRecord, KeyUse, LoginId, LoginRecord, NodeAttribute, NodeRecord, Rows } from './record.ts';
+import type { KeyId, LoginId, NodeAttribute, NodeRecord, Rows } from './record.ts';
+import {
+  INSERT_KEY,
+  INSERT_LOGIN,
+  INSERT_NODE,
+  INSERT_USE,
+  json,
+  keyOf,
+  keyValues,
+  loginOf,
+  loginValues,
+  nodeOf,
+  nodeValues,
+  useOf,
+  useValues,
+  type Row,
+} from './rows.ts';
 import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 /** What the file says besides its records. */
@@ -78,157 +93,6 @@ const open = (library: initSqlJs.SqlJsStatic, bytes: Uint8Array | undefined): { 
     throw error instanceof RegistryFault ? error : damaged((error as Error).message, error);
   }
 };
-
-const json = (value: SqlValue): unknown => JSON.parse(String(value));
-const bit = (value: boolean): number => (value ? 1 : 0);
-
-const INSERT_NODE = `INSERT INTO nodes (id, stable_id, machine_key, node_key, previous_node_key, nl_key, disco_key, login,
-  name, renamed, hostinfo, capver, endpoints, endpoint_types, home_derp, last_seen_ms, created_ms, expires_ms, ephemeral,
-  authorized, key_id, key_signature) VALUES (${Array(22).fill('?').join(', ')})`;
-
-const nodeValues = (node: NodeRecord): SqlValue[] => [
-  node.id,
-  node.stableId,
-  node.machineKey,
-  node.nodeKey,
-  node.previousNodeKey,
-  node.nlKey,
-  node.discoKey,
-  node.login,
-  node.name,
-  bit(node.renamed),
-  JSON.stringify(node.hostinfo),
-  node.capver,
-  JSON.stringify(node.endpoints),
-  JSON.stringify(node.endpointTypes),
-  node.homeDerp,
-  node.lastSeenMs,
-  node.createdMs,
-  node.expiresMs,
-  bit(node.ephemeral),
-  bit(node.authorized),
-  node.keyId,
-  node.keySignature,
-];
-
-type Row = Readonly<Record<string, SqlValue>>;
-
-interface Parts {
-  readonly addresses: readonly string[];
-  readonly tags: readonly string[];
-  readonly routes: readonly string[];
-  readonly attributes: Readonly<Record<string, NodeAttribute>>;
-}
-
-// The columns hold what `nodeValues` put there; the checksum of a record is SQLite's concern, its meaning was checked
-// when it was made. So the types are asserted here, once.
-const nodeOf = (row: Row, parts: Parts): NodeRecord =>
-  ({
-    id: row['id'],
-    stableId: stableIdOf(row['id'] as NodeId),
-    machineKey: row['machine_key'],
-    nodeKey: row['node_key'],
-    previousNodeKey: row['previous_node_key'],
-    nlKey: row['nl_key'],
-    keySignature: row['key_signature'],
-    discoKey: row['disco_key'],
-    login: row['login'],
-    tags: parts.tags,
-    name: row['name'],
-    renamed: row['renamed'] === 1,
-    addresses: parts.addresses,
-    hostinfo: json(row['hostinfo'] ?? '{}'),
-    capver: row['capver'],
-    endpoints: json(row['endpoints'] ?? '[]'),
-    endpointTypes: json(row['endpoint_types'] ?? '[]'),
-    homeDerp: row['home_derp'],
-    lastSeenMs: row['last_seen_ms'],
-    createdMs: row['created_ms'],
-    expiresMs: row['expires_ms'],
-    ephemeral: row['ephemeral'] === 1,
-    authorized: row['authorized'] === 1,
-    keyId: row['key_id'],
-    approvedRoutes: parts.routes,
-    attributes: parts.attributes,
-  }) as unknown as NodeRecord;
-
-const keyOf = (row: Row, tags: readonly string[]): KeyRecord =>
-  ({
-    id: row['id'],
-    sha256: row['sha256'],
-    login: row['login'],
-    tags,
-    reusable: row['reusable'] === 1,
-    ephemeral: row['ephemeral'] === 1,
-    preapproved: row['preapproved'] === 1,
-    createdMs: row['created_ms'],
-    expiresMs: row['expires_ms'],
-    revokedMs: row['revoked_ms'],
-    description: row['description'],
-  }) as unknown as KeyRecord;
-
-const useOf = (row: Row): KeyUse =>
-  ({
-    keyId: row['key_id'],
-    count: row['count'],
-    firstMs: row['first_ms'],
-    lastMs: row['last_ms'],
-    lastNode: row['last_node'],
-  }) as unknown as KeyUse;
-
-const loginOf = (row: Row): LoginRecord =>
-  ({
-    id: row['id'],
-    machineKey: row['machine_key'],
-    nodeKey: row['node_key'],
-    oldNodeKey: row['old_node_key'],
-    nlKey: row['nl_key'],
-    hostinfo: json(row['hostinfo'] ?? '{}'),
-    capver: row['capver'],
-    ephemeral: row['ephemeral'] === 1,
-    requestedExpiryMs: row['requested_expiry_ms'],
-    remote: row['remote'],
-    createdMs: row['created_ms'],
-    expiresMs: row['expires_ms'],
-    state: row['state'],
-    decidedBy: row['decided_by'],
-    decidedMs: row['decided_ms'],
-    nodeId: row['node_id'],
-  }) as unknown as LoginRecord;
-
-const loginValues = (login: LoginRecord): SqlValue[] => [
-  login.id,
-  login.machineKey,
-  login.nodeKey,
-  login.oldNodeKey,
-  login.nlKey,
-  JSON.stringify(login.hostinfo),
-  login.capver,
-  bit(login.ephemeral),
-  login.requestedExpiryMs,
-  login.remote,
-  login.createdMs,
-  login.expiresMs,
-  login.state,
-  login.decidedBy,
-  login.decidedMs,
-  login.nodeId,
-];
-
-const keyValues = (key: KeyRecord): SqlValue[] => [
-  key.id,
-  key.sha256,
-  key.login,
-  bit(key.reusable),
-  bit(key.ephemeral),
-  bit(key.preapproved),
-  key.createdMs,
-  key.expiresMs,
-  key.revokedMs,
-  key.description,
-];
-
-const marks = (count: number): string => Array(count).fill('?').join(', ');
 
 /** Opens the bytes of a file, or a new database; brings it to this version's schema in memory. */
 export const openDatabase = async (bytes: Uint8Array | undefined): Promise<RegistryDatabase> => {
@@ -355,30 +219,11 @@ export const openDatabase = async (bytes: Uint8Array | undefined): Promise<Regis
       inTransaction(() => {
         for (const node of rows.nodes) putNode(node);
         for (const key of rows.keys) {
-          run(
-            `INSERT INTO keys (id, sha256, login, reusable, ephemeral, preapproved, created_ms, expires_ms, revoked_ms,
-              description) VALUES (${marks(10)})`,
-            keyValues(key),
-          );
+          run(INSERT_KEY, keyValues(key));
           for (const tag of key.tags) run('INSERT INTO key_tags (key_id, tag) VALUES (?, ?)', [key.id, tag]);
         }
-        for (const use of rows.keyUses) {
-          run(`INSERT INTO key_uses (key_id, count, first_ms, last_ms, last_node) VALUES (${marks(5)})`, [
-            use.keyId,
-            use.count,
-            use.firstMs,
-            use.lastMs,
-            use.lastNode,
-          ]);
-        }
-        for (const login of rows.logins) {
-          run(
-            `INSERT INTO logins (id, machine_key, node_key, old_node_key, nl_key, hostinfo, capver, ephemeral,
-              requested_expiry_ms, remote, created_ms, expires_ms, state, decided_by, decided_ms, node_id)
-              VALUES (${marks(16)})`,
-            loginValues(login),
-          );
-        }
+        for (const use of rows.keyUses) run(INSERT_USE, useValues(use));
+        for (const login of rows.logins) run(INSERT_LOGIN, loginValues(login));
       }),
     setHead: (head) =>
       inTransaction(() => {

@@ -106,7 +106,16 @@ export const createEngine = (settings: EngineSettings): Engine => {
   const tell = (changes: readonly RegistryChange[]): void => {
     if (changes.length === 0) return;
     settings.onChanges?.(changes);
-    for (const listener of listeners) listener(changes);
+    for (const listener of listeners) {
+      try {
+        listener(changes);
+      } catch (fault) {
+        // A listener that throws is a bug somewhere else: the top of the process hears of it, and the commit is not undone.
+        queueMicrotask(() => {
+          throw fault;
+        });
+      }
+    }
   };
 
   const refuseQueue = (refusal: Refusal): void => {

@@ -73,7 +73,7 @@ export type RegistryEvent =
   | { readonly kind: 'delete-key'; readonly id: KeyId }
   | { readonly kind: 'begin-login'; readonly login: LoginRecord }
   | { readonly kind: 'deny-login'; readonly id: LoginId; readonly decidedBy: string; readonly nowMs: number }
-  /** Forgets logins whose time is over, and attributes and keys that ended long ago. */
+  /** Forgets logins whose time is long over. */
   | { readonly kind: 'sweep'; readonly nowMs: number };
 
 export type RemovalCause = 'logout' | 'inactive' | 'administrator';

@@ -17,7 +17,7 @@ import type { NodeId } from '../base/ids.ts';
 import type { Registry, RegistryWarning } from './registry.ts';
 import { SCHEMA_VERSION } from './schema.ts';
 import { emptyState, fold, takeRows, type RegistryState } from './state.ts';
-import { CHUNK_NODES, FILE_NAME, storeOn, threadStore, type SaveStep, type Store } from './store.ts';
+import { BACKUP_FOLDER, CHUNK_NODES, FILE_NAME, storeOn, threadStore, type SaveStep, type Store } from './store.ts';
 
 export interface RegistrySettings {
   /** The data folder; made with mode 0700 if absent. */
@@ -41,6 +41,8 @@ export interface RegistrySettings {
 
 const SNAPSHOT_INTERVAL_MS = 5 * 60_000;
 const SNAPSHOT_AT_BYTES = 16 * 1024 * 1024;
+/** A stop waits so long for the file, which saves the next start some work; what was acknowledged is safe without. */
+const LAST_SAVE_MS = 1500;
 /** A save that failed is not tried again sooner than this by a growing journal. */
 const SAVE_PAUSE_MS = 30_000;
 
@@ -137,6 +139,7 @@ interface Opened {
   readonly store: Store;
   readonly log: JournalLog;
   readonly dirty: Dirty;
+  readonly lastSnapshotMs: number;
 }
 
 const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opened> => {
@@ -144,7 +147,10 @@ const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opene
   const store = settings.disk ? storeOn(disk, folder, now) : threadStore(folder, now);
   const state = emptyState();
   const dirty = cleanSlate();
-  for (const name of await disk.list(folder)) if (name.endsWith('.db.tmp')) await disk.remove(`${folder}/${name}`);
+  // What a crash left half written.
+  for (const place of [folder, `${folder}/${BACKUP_FOLDER}`]) {
+    for (const name of await disk.list(place)) if (name.endsWith('.db.tmp')) await disk.remove(`${place}/${name}`);
+  }
   const head = await store.read((rows) => takeRows(state, rows));
   if (head) {
     state.nextNodeId = head.nextNodeId;
@@ -165,7 +171,7 @@ const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opene
     },
     warn: (message) => warn({ code: 'registry/tail-cut', message }),
   });
-  return { state, store, log, dirty };
+  return { state, store, log, dirty, lastSnapshotMs: head?.savedMs ?? 0 };
 };
 
 /** Throws a RegistryFault where the folder can't be used: in use, damaged, too new, not writable. */
@@ -187,10 +193,11 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
   }
   const { state, store, log } = opened;
   let { dirty } = opened;
-  let lastSnapshotMs = 0;
+  let { lastSnapshotMs } = opened;
   let hasFile = (await disk.read(`${folder}/${FILE_NAME}`)) !== undefined;
   let saving: Promise<void> | undefined;
   let pausedUntilMs = 0;
+  const stopping = new AbortController();
   const backups = createBackups({ disk, folder, now, warn, ...(settings.backups ? { plan: settings.backups } : {}) });
 
   const engine = createEngine({
@@ -224,7 +231,7 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
     if (hasFile && isClean(dirty)) return;
     const { taken, head } = await engine.between(capture);
     try {
-      await store.write(head, stepsOf(taken));
+      await store.write(head, stepsOf(taken), stopping.signal);
     } catch (error) {
       mergeUnder(dirty, taken);
       throw error;
@@ -269,12 +276,14 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
   const close = async (): Promise<void> => {
     clearInterval(timer);
     await engine.close();
+    const hurry = setTimeout(() => stopping.abort(new Error('there was no time before the stop')), LAST_SAVE_MS);
     try {
       await checkpoint();
     } catch (error) {
       // Nothing is lost: the journal has it.
       warn({ code: 'registry/snapshot-failed', message: `registry.db was not written: ${(error as Error).message}.` });
     }
+    clearTimeout(hurry);
     await log.close();
     lock?.release();
   };

@@ -20,8 +20,12 @@ export type SaveStep = { readonly drop: Dropped } | { readonly put: Rows };
 export interface Store {
   /** The head of the file after all its rows were taken; undefined if there is no file. Migrates an older file. */
   readonly read: (take: (rows: Rows) => void) => Promise<Head | undefined>;
-  /** Brings the file up to date; the old one stays as it is until the new one is durable. */
-  readonly write: (head: Head, steps: Iterable<SaveStep> | AsyncIterable<SaveStep>) => Promise<void>;
+  /** Brings the file up to date; the old one stays as it is until the new one is durable, also when the work is given up. */
+  readonly write: (
+    head: Head,
+    steps: Iterable<SaveStep> | AsyncIterable<SaveStep>,
+    giveUp?: AbortSignal,
+  ) => Promise<void>;
 }
 
 /** A hundred nodes are about 200 KB of JSON: a millisecond to make. */
@@ -99,12 +103,17 @@ const runThread = async (
   data: ThreadData,
   job: ToThread,
   answer: (message: FromThread) => ToThread | undefined,
+  giveUp?: AbortSignal,
 ): Promise<Head | undefined> => {
+  giveUp?.throwIfAborted();
   // Beside this file and of its kind: source or built.
   const entry = new URL(import.meta.url.replace(/store(\.[a-z]+)$/, 'store-thread$1'));
+  let stop = (): void => undefined;
   const thread = new Worker(entry, { workerData: data, name: 'registry' });
   try {
     return await new Promise((resolve, reject) => {
+      stop = () => reject(giveUp?.reason as Error);
+      giveUp?.addEventListener('abort', stop);
       thread.on('error', reject);
       thread.on('exit', () => reject(new Error('the thread of the registry file ended early')));
       thread.on('message', (message: FromThread) => {
@@ -118,6 +127,7 @@ const runThread = async (
       thread.postMessage(job);
     });
   } finally {
+    giveUp?.removeEventListener('abort', stop);
     await thread.terminate();
   }
 };
@@ -128,12 +138,13 @@ export const threadStore = (folder: string, now: () => number): Store => ({
       if (message.kind === 'rows') take(JSON.parse(message.json) as Rows);
       return undefined;
     }),
-  write: async (head, steps) => {
+  write: async (head, steps, giveUp) => {
     if (!(Symbol.iterator in steps)) throw new TypeError('a thread is told steps that are at hand');
     const rest = steps[Symbol.iterator]();
-    await runThread({ folder, nowMs: now() }, { kind: 'write', head }, () => {
+    const tell = (): ToThread => {
       const { done, value } = rest.next();
       return done ? { kind: 'end' } : { kind: 'step', json: JSON.stringify(value) };
-    });
+    };
+    await runThread({ folder, nowMs: now() }, { kind: 'write', head }, tell, giveUp);
   },
 });
