@@ -39,7 +39,7 @@ const openWorker = (data: GitWorkerData) => {
     const started = new Worker(new URL(`./git-worker.${extension}`, import.meta.url), {
       workerData: data,
       name: 'git',
-      resourceLimits: { maxOldGenerationSizeMb: 1024 },
+      resourceLimits: { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 8 },
     });
     started.on('message', ({ id, outcome, fault }: GitReply) => {
       const call = waiting.get(id);
