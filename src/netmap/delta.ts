@@ -1,7 +1,7 @@
 // What changed for peers since a stamp, made once for all streams that were last written then. Streams are written in
 // passes, so few stamps are in use at a time; a change of anything makes all of it anew.
 
-import { PATCHABLE, patchedSince, patchText } from './entry.ts';
+import { patchedSince, patchText } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { encodeFragment } from './fragment.ts';
 import type { Fragment, Message } from './fragment.ts';
@@ -54,13 +54,13 @@ export interface Choice {
 
 const isChosen = ({ low, high }: Choice, i: number): boolean => ((i < 32 ? low >>> i : high >>> (i - 32)) & 1) === 1;
 
-/** What the patches of the chosen entries are about, for people. */
-export const contentsOf = (chunks: readonly DeltaChunk[], chosen: readonly Choice[]): string => {
+/** What is in the patches of the chosen entries, as bits in the order of PATCHABLE. */
+export const contentsOf = (chunks: readonly DeltaChunk[], chosen: readonly Choice[]): number => {
   let bits = 0;
   for (const [at, { contents }] of chunks.entries()) {
     for (const [i, content] of contents.entries()) if (isChosen(chosen[at] as Choice, i)) bits |= content;
   }
-  return PATCHABLE.filter((_, i) => (bits >>> i) & 1).join(', ');
+  return bits;
 };
 
 /** The patches of the chosen entries, as members of a JSON array. */

@@ -11,13 +11,11 @@ import { formatNode, formatPeerChange } from '../wire/node.ts';
 import type { Node, PeerChange } from '../wire/node.ts';
 import type { AddrPort } from '../wire/reading.ts';
 import type { UserProfile } from '../wire/user.ts';
+import { PATCHABLE } from './cost.ts';
+import type { Patchable } from './cost.ts';
 import { encodeFragment } from './fragment.ts';
 import type { Fragment } from './fragment.ts';
 import type { ResolvedNode } from './resolve.ts';
-
-/** What clients take as a patch of a peer (tailcfg.PeerChange). Everything else replaces the peer. */
-export const PATCHABLE = ['endpoints', 'home', 'online', 'capver', 'key', 'signature', 'disco', 'expiry'] as const;
-export type Patchable = (typeof PATCHABLE)[number];
 
 /** How a viewer sees a node beside what all viewers see alike. */
 export type Look = Pick<PeerView, 'addresses' | 'allowedIPs' | 'primaryRoutes' | 'capMap'>;

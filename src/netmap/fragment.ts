@@ -5,6 +5,8 @@
 
 import { constants, zstdCompressSync } from 'node:zlib';
 import { encodeLength, encodeRawFrame } from '../wire/framing.ts';
+import { COST, fieldCost } from './cost.ts';
+import type { Cost } from './cost.ts';
 
 const COMPRESS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 /** Below this the compressor costs more time than it saves bytes. */
@@ -26,12 +28,13 @@ export interface Message {
   readonly sizeBytes: number;
   /** Fields of tailcfg.MapResponse in it, for people: `PeersChangedPatch(3: endpoints, online)`. */
   readonly fields: readonly string[];
+  readonly cost: Cost;
 }
 
 /** Puts one message together, field by field, from text of its own and shared fragments. */
 export interface MessageBuilder {
   /** Begins the next field of the JSON object; its value follows. `note` is for people. */
-  readonly field: (name: string, note?: string) => void;
+  readonly field: (name: string, note?: string, cost?: Cost) => void;
   readonly text: (text: string) => void;
   readonly fragment: (fragment: Fragment) => void;
   /** Fragments that are members of one JSON array, as that array. */
@@ -45,6 +48,7 @@ export const createMessage = (): MessageBuilder => {
   const pieces: Uint8Array[] = [new Uint8Array(0)];
   let sizeBytes = 0;
   const fields: string[] = [];
+  let cost: Cost = COST.none;
   let pending = '';
   const push = (piece: Uint8Array): void => {
     pieces.push(piece);
@@ -56,9 +60,10 @@ export const createMessage = (): MessageBuilder => {
     pending = '';
   };
   return {
-    field: (name, note) => {
+    field: (name, note, fieldsCost = fieldCost(name)) => {
       pending += `${fields.length === 0 ? '{' : ','}"${name}":`;
       fields.push(note === undefined ? name : `${name}(${note})`);
+      if (fieldsCost > cost) cost = fieldsCost;
     },
     text: (text) => {
       pending += text;
@@ -82,7 +87,7 @@ export const createMessage = (): MessageBuilder => {
       flush();
       const length = encodeLength(sizeBytes);
       pieces[0] = length;
-      return { full, pieces, sizeBytes: length.length + sizeBytes, fields };
+      return { full, pieces, sizeBytes: length.length + sizeBytes, fields, cost };
     },
   };
 };

@@ -3,8 +3,10 @@
 
 import { zstdDecompressSync } from 'node:zlib';
 import type { NodeId } from '../base/ids.ts';
+import type { CapabilityVersion } from '../wire/capability.ts';
 import { addBit, addBits, hasBit } from './bits.ts';
 import type { Bits } from './bits.ts';
+import { makesRebuild } from './cost.ts';
 import type { Entry } from './entry.ts';
 import type { Message } from './fragment.ts';
 import { PART } from './parts.ts';
@@ -17,6 +19,7 @@ import type { World } from './world.ts';
 export type Cause = 'start' | 'snapshot' | 'node' | 'peers';
 
 interface Session {
+  readonly capver: CapabilityVersion;
   readonly stream: PeerStream;
   readonly wake: () => void;
   readonly causes: Set<Cause>;
@@ -46,6 +49,7 @@ export interface Sessions {
     fragmentBytes: number;
     fullMaps: number;
     deltas: number;
+    rebuilds: number;
     sentBytes: number;
   };
 }
@@ -59,6 +63,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
   const timeline = createTimeline();
   let fullMaps = 0;
   let deltas = 0;
+  let rebuilds = 0;
   let sentBytes = 0;
 
   const raise = (session: Session, cause: Cause): void => {
@@ -81,6 +86,8 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
   const note = (session: Session, message: Message): void => {
     if (message.full) fullMaps++;
     else deltas++;
+    const rebuild = makesRebuild(message.cost, session.capver);
+    if (rebuild) rebuilds++;
     sentBytes += message.sizeBytes;
     timeline.note(session.stream.nodeId, {
       atMs: nowMs(),
@@ -88,6 +95,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
       fields: message.fields,
       causes: [...session.causes],
       sizeBytes: message.sizeBytes,
+      rebuild,
     });
   };
 
@@ -98,7 +106,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
     open: (id, options, wake) => {
       if (!world.entries.has(id)) return undefined;
       const stream = new PeerStream(world, id, options.omitPeers === true);
-      const session: Session = { stream, wake, causes: new Set(['start']) };
+      const session: Session = { capver: options.capver, stream, wake, causes: new Set(['start']) };
       const sessions = byNode.get(id) ?? new Set();
       byNode.set(id, sessions.add(session));
       // Nobody has to wake it before its first message.
@@ -187,6 +195,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
       fragmentBytes: world.budget.sizeBytes,
       fullMaps,
       deltas,
+      rebuilds,
       sentBytes,
     }),
   };

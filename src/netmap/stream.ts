@@ -22,6 +22,7 @@ import {
   removeBit,
 } from './bits.ts';
 import type { Bits } from './bits.ts';
+import { COST, patchCost, PATCHABLE } from './cost.ts';
 import { chunkFragment, contentsOf } from './delta.ts';
 import type { Choice, Delta, DeltaChunk } from './delta.ts';
 import { lookKey, peerFragment } from './entry.ts';
@@ -331,7 +332,7 @@ export class PeerStream {
 const joined = (message: Message): Message => ({ ...message, pieces: [concatBytes(...message.pieces)] });
 
 /** Stands for a message that isn't sent. */
-const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [] };
+const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [], cost: COST.none };
 
 const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilder): void => {
   const list: Fragment[] = [];
@@ -342,6 +343,8 @@ const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilde
     count += countWord(choice.low) + countWord(choice.high);
   }
   if (count === 0) return;
-  to.field('PeersChangedPatch', `${count}: ${contentsOf(delta.chunks, chosen)}`);
+  const contents = contentsOf(delta.chunks, chosen);
+  const names = PATCHABLE.filter((_, i) => ((contents >>> i) & 1) === 1);
+  to.field('PeersChangedPatch', `${count}: ${names.join(', ')}`, patchCost(contents));
   to.list(list);
 };

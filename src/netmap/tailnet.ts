@@ -14,7 +14,8 @@ import type { Login, User } from '../wire/user.ts';
 import { peerHostinfoOf } from '../wire/hostinfo.ts';
 import { accountOfNode, ownerProfile } from './account.ts';
 import { addBit, createBits, removeBit } from './bits.ts';
-import { commonLook, compare, createEntry, lookKey, PATCHABLE } from './entry.ts';
+import { PATCHABLE } from './cost.ts';
+import { commonLook, compare, createEntry, lookKey } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { moveToFront, unlink } from './order.ts';
 import { samePolicyNode } from './resolve.ts';
@@ -36,6 +37,7 @@ export interface TailnetOptions {
 }
 
 export interface StreamOptions {
+  /** No message depends on it: what is cheapest is so for all versions. It says what a message costs the client. */
   readonly capver: CapabilityVersion;
   /** Leave peers out, as old tools ask when they only want the relay map. */
   readonly omitPeers?: boolean;
@@ -72,6 +74,8 @@ export interface TailnetStats {
   /** Since the start. */
   readonly fullMaps: number;
   readonly deltas: number;
+  /** Messages that made their client work out its whole netmap anew, full maps among them. */
+  readonly rebuilds: number;
   readonly sentBytes: number;
 }
 

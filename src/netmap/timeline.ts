@@ -10,6 +10,8 @@ export interface TimelineEntry {
   /** What made the stream look: `start`, `snapshot`, `node` (itself), `peers` (whom it sees, or what they are shown). */
   readonly causes: readonly string[];
   readonly sizeBytes: number;
+  /** Whether it made a client of this version work out its whole netmap anew. */
+  readonly rebuild: boolean;
 }
 
 /** Messages kept for each node. */

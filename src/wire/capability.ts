@@ -5,7 +5,7 @@ export type CapabilityVersion = number;
 
 /** The newest version that we have read; newer clients are served alike. */
 export const NEWEST_VERSION: CapabilityVersion = 142;
-/** The oldest version that we serve: v1.74. Before it, the map protocol had other rules. */
+/** The oldest version that is served, of April 2024 (v1.64). */
 export const OLDEST_VERSION: CapabilityVersion = 90;
 
 /** The first capability version of each release from v1.80 on. */
@@ -29,9 +29,5 @@ export const releaseOf = (version: CapabilityVersion): string | undefined =>
 
 /** From here on a client takes added and removed peers, packet filters and profiles without rebuilding its whole netmap. */
 export const understandsIncrementalPeers = (version: CapabilityVersion): boolean => version >= 141;
-/** From here on `HomeDERP` is read; before, only the string `DERP`. */
-export const understandsHomeDerp = (version: CapabilityVersion): boolean => version >= 111;
-/** From here on problems are shown by DisplayMessages; before, by Health. */
-export const understandsDisplayMessages = (version: CapabilityVersion): boolean => version >= 117;
 /** From here on 429 with Retry-After slows registration down. */
 export const understandsRegisterRetry = (version: CapabilityVersion): boolean => version >= 137;

@@ -358,7 +358,11 @@ test('the timeline says what a node was sent and why', () => {
       fields: ['PeersChangedPatch(1: endpoints, online)'],
       causes: ['peers'],
       sizeBytes: 0,
+      rebuild: false,
     },
   );
   assert.equal(table.tailnet.timeline(1 as NodeId)[0]?.kind, 'full');
+  table.change(1, { discoKey: toyDisco(3) });
+  table.read(2);
+  assert.equal(table.tailnet.timeline(2 as NodeId).at(-1)?.rebuild, true);
 });
