@@ -24,6 +24,7 @@ interface Flags {
   readonly admit?: string;
   readonly insecureHttp?: boolean;
   readonly meshKeyFile?: string;
+  readonly meshWith?: string;
 }
 
 const DEFAULT_STUN_PORT = 3478;
@@ -62,6 +63,20 @@ const meshKeyOf = (file: string): Secret<Uint8Array> => {
   throw usage(`${file} does not hold a mesh key.`, 'It is 64 hex digits, for example of: openssl rand -hex 32');
 };
 
+const meshWithOf = ({ meshWith, meshKeyFile }: Flags): readonly URL[] => {
+  if (meshWith === undefined) return [];
+  if (meshKeyFile === undefined)
+    throw usage('--mesh-with wants --mesh-key-file.', 'The relays of a region share a key.');
+  return meshWith.split(',').map((text) => {
+    const url = URL.parse(`https://${text.trim()}/derp`);
+    if (url) return url;
+    throw usage(
+      `«${text}» in --mesh-with is not an address.`,
+      'Write it like derp2.example.com,derp3.example.com:8443.',
+    );
+  });
+};
+
 export const registerDerp = (program: Command): void => {
   program
     .command('derp')
@@ -76,6 +91,7 @@ export const registerDerp = (program: Command): void => {
     .option('--tls-key <file>', 'private key of the certificate, PEM')
     .option('--verify-url <url>', 'control server that says who may use the relay, POST /verify')
     .option('--mesh-key-file <file>', 'key that the relays of one region share, 64 hex digits')
+    .option('--mesh-with <hosts>', 'the other relays of the region, host:port with commas between them')
     .option('--admit <who>', '«any» lets everybody in; for tests on loopback')
     .option('--insecure-http', 'lets clients in without TLS; for tests on loopback')
     .addHelpText(
@@ -106,6 +122,7 @@ export const registerDerp = (program: Command): void => {
           ...(flags.tlsKey === undefined ? {} : { tlsKey: flags.tlsKey }),
         },
         admit,
+        meshWith: meshWithOf(flags),
         ...(flags.meshKeyFile === undefined ? {} : { meshKey: meshKeyOf(flags.meshKeyFile) }),
         isPlainAllowed: flags.insecureHttp === true,
       }).catch((error: unknown) => {

@@ -27,17 +27,30 @@ export const HEADER_BYTES = 5;
 export const KEY_BYTES = 32;
 export const PACKET_LIMIT_BYTES = 64 << 10;
 export const PING_BYTES = 8;
+export const MAGIC_BYTES = 8;
 /** A frame larger than this has no meaning in any version that we know; it ends the connection. */
 const FRAME_LIMIT_BYTES = 1 << 20;
 
-/** What a frame of each type may hold, and what it must; types that are not here are skipped. */
-export const PAYLOAD_BYTES: Readonly<Record<number, { readonly least: number; readonly most: number }>> = {
+/** What a frame of each type must hold at least and may hold at most; types that are not here are skipped. */
+export type PayloadBounds = Readonly<Record<number, { readonly least: number; readonly most: number }>>;
+
+/** Of what a relay reads. */
+export const PAYLOAD_BYTES: PayloadBounds = {
   [FRAME.clientInfo]: { least: KEY_BYTES + 24, most: 16 << 10 },
   [FRAME.sendPacket]: { least: KEY_BYTES, most: KEY_BYTES + PACKET_LIMIT_BYTES },
   [FRAME.forwardPacket]: { least: 2 * KEY_BYTES, most: 2 * KEY_BYTES + PACKET_LIMIT_BYTES },
   [FRAME.notePreferred]: { least: 1, most: 1 },
   [FRAME.watchConns]: { least: 0, most: 0 },
   [FRAME.closePeer]: { least: KEY_BYTES, most: KEY_BYTES },
+  [FRAME.ping]: { least: PING_BYTES, most: 1000 },
+};
+
+/** Of what a relay reads that is itself the client of another; frames may grow in later versions. */
+export const MESH_PAYLOAD_BYTES: PayloadBounds = {
+  [FRAME.serverKey]: { least: MAGIC_BYTES + KEY_BYTES, most: 1 << 10 },
+  [FRAME.serverInfo]: { least: 24, most: 16 << 10 },
+  [FRAME.peerGone]: { least: KEY_BYTES, most: 1 << 10 },
+  [FRAME.peerPresent]: { least: KEY_BYTES, most: 1 << 10 },
   [FRAME.ping]: { least: PING_BYTES, most: 1000 },
 };
 
@@ -142,7 +155,7 @@ export interface FrameReader {
 const NOTHING: Buffer = Buffer.alloc(0);
 const FIRST_HOLD_BYTES = 1 << 10;
 
-export const createFrameReader = (onFrame: OnFrame): FrameReader => {
+export const createFrameReader = (onFrame: OnFrame, payloadBytes: PayloadBounds = PAYLOAD_BYTES): FrameReader => {
   /** The beginning of a frame whose end has not come. It grows with what came, not with what its header announced. */
   let held = NOTHING;
   let heldBytes = 0;
@@ -188,7 +201,7 @@ export const createFrameReader = (onFrame: OnFrame): FrameReader => {
       const start = isBegun ? 0 : at;
       const type = bytes[start] as number;
       const length = bytes.readUInt32BE(start + 1);
-      const bounds = PAYLOAD_BYTES[type];
+      const bounds = payloadBytes[type];
       if (bounds === undefined) {
         if (length > FRAME_LIMIT_BYTES) return false;
         skipBytes = length;

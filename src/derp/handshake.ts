@@ -1,7 +1,7 @@
 // How a client proves its node key to a relay (Tailscale's derp/derpserver, accept): the relay shows its key, the client
 // answers with its own and a box that only the holder of its private key could have sealed, the relay answers with a box.
 
-import { equalBytes, parseHex, utf8, utf8Text } from '../base/bytes.ts';
+import { concatBytes, equalBytes, formatHex, parseHex, utf8, utf8Text } from '../base/bytes.ts';
 import { BOX_NONCE_BYTES, boxKey, openBox, sealBox, type BoxKey } from '../keys/box.ts';
 import type { Crypto } from '../keys/crypto.ts';
 import { KEY_BYTES, PROTOCOL_VERSION } from './frame.ts';
@@ -56,6 +56,19 @@ export const openClientInfo = (
 export const sealServerInfo = (shared: BoxKey, nonce: Uint8Array): Uint8Array => {
   if (nonce.length !== BOX_NONCE_BYTES) throw new RangeError(`a nonce has ${BOX_NONCE_BYTES} bytes`);
   return sealBox(shared, nonce, utf8(JSON.stringify({ version: PROTOCOL_VERSION })));
+};
+
+/** The payload of a ClientInfo frame, for a relay that is the client of another. */
+export const sealClientInfo = (
+  crypto: Crypto,
+  { privateKey, publicKey }: { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array },
+  serverKey: Uint8Array,
+  meshKey: Uint8Array,
+  nonce: Uint8Array,
+): Uint8Array | undefined => {
+  const shared = boxKey(crypto, privateKey, serverKey);
+  const info = { version: PROTOCOL_VERSION, CanAckPings: true, meshKey: formatHex(meshKey) };
+  return shared && concatBytes(publicKey, sealBox(shared, nonce, utf8(JSON.stringify(info))));
 };
 
 export const holdsMeshKey = (info: ClientInfo, meshKey: Uint8Array | undefined): boolean =>

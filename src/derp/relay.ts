@@ -24,6 +24,7 @@ import {
   PACKET_LIMIT_BYTES,
   PROTOCOL_VERSION,
 } from './frame.ts';
+import { openMeshLink } from './mesh.ts';
 import { createRoster } from './roster.ts';
 import type { Remote, Shared } from './session.ts';
 import { createTally, type Tally } from './tally.ts';
@@ -56,6 +57,8 @@ export interface RelayOptions {
   readonly key: KeyPair;
   /** 32 bytes that the relays of one region share; absent: no connection gets the rights of the mesh. */
   readonly meshKey?: Secret<Uint8Array>;
+  /** The other relays of the region, `https://host:port/derp`; this one may be among them. Wants a mesh key. */
+  readonly meshWith?: readonly URL[];
   readonly limits?: Partial<RelayLimits>;
 }
 
@@ -127,6 +130,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
     maxPayload: LARGEST_FRAME_BYTES,
     handleProtocols: () => 'derp',
   });
+  const meshLinks = shared.meshKey ? (options.meshWith ?? []).map((url) => openMeshLink(shared, url)) : [];
   let isClosing = false;
 
   const isFull = (prefix: string): boolean =>
@@ -197,6 +201,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
 
   const close: Relay['close'] = async (restart) => {
     isClosing = true;
+    for (const link of meshLinks) link.close();
     const open = [...connections];
     const closed = Promise.all(open.map(async ({ socket }) => new Promise((resolve) => socket.once('close', resolve))));
     for (const connection of open) {

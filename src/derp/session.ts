@@ -9,7 +9,6 @@ import { formatNodeKey, type NodeKey } from '../keys/text.ts';
 import { createBucket, type Bucket } from './bucket.ts';
 import {
   createFrameReader,
-  encodeForwardHead,
   encodeFrame,
   encodeHealth,
   encodePeerGone,
@@ -34,7 +33,7 @@ import {
 } from './frame.ts';
 import { holdsMeshKey, openClientInfo, sealServerInfo, type ProvenClient } from './handshake.ts';
 import { createPacketQueue, type PacketQueue } from './queue.ts';
-import type { Client, Forwarder, Peer, Roster } from './roster.ts';
+import type { Client, Peer, Roster } from './roster.ts';
 import type { RefusalKind, Tally } from './tally.ts';
 
 /** What all sessions of a relay share. */
@@ -352,11 +351,3 @@ export class Session implements Client {
     else if (!this.#reader.isPaused()) this.#link.resume();
   }
 }
-
-/** Brings packets over a session with another relay, as frames that name both ends. */
-export const forwarderOver = (tell: (frame: Uint8Array) => void): Forwarder => ({
-  forward: (source, destination, packet) => {
-    tell(encodeForwardHead(source, destination, packet.length));
-    tell(packet);
-  },
-});

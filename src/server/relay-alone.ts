@@ -25,6 +25,7 @@ export interface RelayAloneOptions {
   readonly certificate: Pick<Settings, 'tlsCert' | 'tlsKey'>;
   readonly admit: RelayPorts['admit'];
   readonly meshKey?: Secret<Uint8Array>;
+  readonly meshWith: readonly URL[];
   /** Whether clients may speak to it without TLS. */
   readonly isPlainAllowed: boolean;
 }
@@ -51,7 +52,7 @@ export const startRelayAlone = async (options: RelayAloneOptions): Promise<Relay
   const key = keyPairOf(nativeCrypto, dataFolder, 'relay');
   const relay = createRelay(
     { crypto: nativeCrypto, random: (sizeBytes) => randomBytes(sizeBytes), admit: options.admit },
-    { key, ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }) },
+    { key, meshWith: options.meshWith, ...(options.meshKey === undefined ? {} : { meshKey: options.meshKey }) },
   );
   const front = await bindFront(options.listen);
   const stun = options.stun

@@ -255,6 +255,33 @@ describe('a relay of the same region, by the mesh key', () => {
   });
 });
 
+test('relays of one region are one to their clients', async () => {
+  const east = await startRelay();
+  const west = await startRelay({}, { meshWith: [new URL(`http://127.0.0.1:${east.port}/derp`)], key: newKey() });
+  const [alice, bob] = [await connect(east), await connect(west)];
+  // west hears from east who is there; until then it knows nobody of that name.
+  for (let i = 0; i < 50 && bob.unread().length === 0; i++) {
+    bob.sendTo(alice.key, disco);
+    await bob.settle();
+    if (alice.unread().some(({ type }) => type === FRAME.recvPacket)) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.deepEqual(await received(alice), from(bob, disco.toString()));
+  bob.sendTo(alice.key, Buffer.alloc(65_536, 'x'));
+  assert.equal((await received(alice)).text.length, 65_536);
+  alice.socket.destroy();
+  await alice.closed;
+  for (let i = 0; i < 50; i++) {
+    bob.sendTo(alice.key, disco);
+    await bob.settle();
+    if (bob.unread().some(({ type }) => type === FRAME.peerGone)) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(await gone(bob), goneFrame(alice.key.publicKey, GONE.notHere));
+  await west.close();
+  await east.close();
+});
+
 describe('the relay itself', () => {
   test('holds a client to its rate by reading more slowly', async () => {
     const at = await startRelay({}, { limits: { bytesPerSecond: 1 << 20, burstBytes: 1 << 17 } });
