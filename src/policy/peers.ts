@@ -45,15 +45,19 @@ export const nodeSetOf = (state: Membership, classes: Bitset, more: ReadonlySet<
     const entry = state.nodes.get(id);
     return entry !== undefined && hasBit(classes, entry.cls.index);
   };
+  let counted: number | undefined;
   return {
     has: (id) => isInClasses(id) || (more.has(id) && state.nodes.has(id)),
     get size() {
-      let size = 0;
-      forEachBit(classes, (index) => {
-        size += state.classes[index]?.members.size ?? 0;
-      });
-      for (const id of more) if (state.nodes.has(id) && !isInClasses(id)) size++;
-      return size;
+      if (counted === undefined) {
+        let size = 0;
+        forEachBit(classes, (index) => {
+          size += state.classes[index]?.members.size ?? 0;
+        });
+        for (const id of more) if (state.nodes.has(id) && !isInClasses(id)) size++;
+        counted = size;
+      }
+      return counted;
     },
     *[Symbol.iterator]() {
       for (const index of bitsOf(classes)) yield* state.classes[index]?.members ?? [];
