@@ -13,6 +13,7 @@ import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
 import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
+import { registerReview } from './review.ts';
 import { registerServe } from './serve.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
@@ -31,6 +32,7 @@ export const buildProgram = (): Command => {
   registerServe(program);
   registerInit(program);
   registerLint(program);
+  registerReview(program);
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);

@@ -68,6 +68,15 @@ export const registerNodes = (program: Command): void => {
     });
 
   nodes
+    .command('export')
+    .description('print the machines for reviews: no keys, nothing secret')
+    .addHelpText('after', '\nExample:\n  tailplane nodes export > nodes.json && tailplane plan --nodes nodes.json')
+    .action(async (_options: unknown, command: Command) => {
+      const { admin } = serverOf(command);
+      process.stdout.write(`${JSON.stringify(await admin.get<unknown>('/nodes/export'), null, 2)}\n`);
+    });
+
+  nodes
     .command('show')
     .description('show one machine')
     .argument('<node>', which)

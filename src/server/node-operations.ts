@@ -6,6 +6,7 @@ import type { AdminOperation, AdminRequest } from '../http/admin.ts';
 import type { NodeAnswer } from '../http/answers.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { RegistryEvent } from '../registry/event.ts';
+import { formatNodeList } from '../review/node-list.ts';
 import type { Parts } from './parts.ts';
 
 const time = (ms: number): string => new Date(ms).toISOString();
@@ -86,6 +87,7 @@ export const nodeOperations = (parts: Parts): readonly AdminOperation[] => {
       path: '/nodes',
       run: () => accept([...parts.registry.view.nodes.values()].map((node) => describeNode(parts, node))),
     },
+    { method: 'get', path: '/nodes/export', run: () => accept(formatNodeList(parts.registry.view.nodes.values())) },
     { method: 'get', path: '/nodes/:node', run: withNode((node) => accept(describeNode(parts, node))) },
     {
       method: 'post',
