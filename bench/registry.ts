@@ -107,20 +107,23 @@ const measureRate = (callers: number, seconds: number): Promise<Record<string, s
 
 /** A start in a process of its own; called with `--start FOLDER`. */
 const start = async (folder: string): Promise<void> => {
-  const beforeBytes = process.memoryUsage.rss();
   const began = performance.now();
   const registry = await open(folder);
   const startMs = performance.now() - began;
+  const { user, system } = process.cpuUsage();
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   globalThis.gc?.();
   const usedBytes = process.memoryUsage().heapUsed;
-  const addedBytes = process.memoryUsage.rss() - beforeBytes;
-  console.log(JSON.stringify({ startMs, peakBytes, usedBytes, addedBytes, nodes: registry.view.nodes.size }));
+  // The registry is named here so that it is still there when its memory is measured.
+  const nodes = registry.view.nodes.size;
+  console.log(JSON.stringify({ startMs, cpuMs: (user + system) / 1000, peakBytes, usedBytes, nodes }));
   process.exit();
 };
 
 interface Start {
   readonly startMs: number;
+  /** Of the whole process, its own start and the worker thread included. */
+  readonly cpuMs: number;
   readonly peakBytes: number;
   readonly usedBytes: number;
 }
@@ -138,6 +141,10 @@ interface Pause {
   readonly pauseMs: number;
   /** The most that this thread itself worked between two turns. */
   readonly ownMs: number;
+  /** Of the whole process, the worker thread included. */
+  readonly cpuMs: number;
+  /** By how much the process grew meanwhile. */
+  readonly grewBytes: number;
 }
 
 const measurePause = async (work: () => Promise<void>): Promise<Pause> => {
@@ -146,6 +153,9 @@ const measurePause = async (work: () => Promise<void>): Promise<Pause> => {
     const { user, system } = process.threadCpuUsage();
     return (user + system) / 1000;
   };
+  const restBytes = process.memoryUsage.rss();
+  const before = process.cpuUsage();
+  let grewBytes = 0;
   let pauseMs = 0;
   let ownMs = 0;
   let lastMs = performance.now();
@@ -158,6 +168,9 @@ const measurePause = async (work: () => Promise<void>): Promise<Pause> => {
     lastMs = now;
     lastCpuMs = nowCpu;
   }, 1);
+  const scale = setInterval(() => {
+    grewBytes = Math.max(grewBytes, process.memoryUsage.rss() - restBytes);
+  }, 20);
   const began = performance.now();
   await work();
   const tookMs = performance.now() - began;
@@ -165,7 +178,9 @@ const measurePause = async (work: () => Promise<void>): Promise<Pause> => {
     setTimeout(resolve, 5);
   });
   clearInterval(timer);
-  return { tookMs, pauseMs, ownMs };
+  clearInterval(scale);
+  const { user, system } = process.cpuUsage(before);
+  return { tookMs, pauseMs, ownMs, cpuMs: (user + system) / 1000, grewBytes };
 };
 
 const measureSize = (count: number): Promise<readonly Record<string, string>[]> =>
@@ -174,12 +189,12 @@ const measureSize = (count: number): Promise<readonly Record<string, string>[]> 
     await fill(registry, count);
     const rows: Record<string, string>[] = [];
     const snapshot = async (what: string): Promise<void> => {
-      const { tookMs, pauseMs, ownMs } = await measurePause(() => registry.checkpoint());
+      const { tookMs, pauseMs, ownMs, cpuMs, grewBytes } = await measurePause(() => registry.checkpoint());
       const { size } = await fs.stat(`${folder}/registry.db`);
       rows.push({
-        nodes: count.toLocaleString('en'),
         what,
-        took: `${Math.round(tookMs)} ms`,
+        took: `${Math.round(tookMs)} ms, CPU ${Math.round(cpuMs)} ms`,
+        memory: `${mib(grewBytes)} more meanwhile`,
         'longest pause': `${pauseMs.toFixed(1)} ms, own work ${ownMs.toFixed(1)} ms`,
         file: mib(size),
       });
@@ -191,9 +206,8 @@ const measureSize = (count: number): Promise<readonly Record<string, string>[]> 
     const before = startIn(copy);
     await fs.rm(copy, { recursive: true });
     rows.push({
-      nodes: count.toLocaleString('en'),
       what: `start from a journal of ${mib(journal)}`,
-      took: `${Math.round(before.startMs)} ms`,
+      took: `${Math.round(before.startMs)} ms, CPU ${Math.round(before.cpuMs)} ms`,
       memory: `${mib(before.peakBytes)} at most, heap ${mib(before.usedBytes)} then`,
     });
     await snapshot('snapshot of all nodes');
@@ -202,9 +216,8 @@ const measureSize = (count: number): Promise<readonly Record<string, string>[]> 
     await registry.close();
     const after = startIn(folder);
     rows.push({
-      nodes: count.toLocaleString('en'),
       what: 'start from the file',
-      took: `${Math.round(after.startMs)} ms`,
+      took: `${Math.round(after.startMs)} ms, CPU ${Math.round(after.cpuMs)} ms`,
       memory: `${mib(after.peakBytes)} at most, heap ${mib(after.usedBytes)} then`,
     });
     return rows;
