@@ -22,6 +22,8 @@ const FILES = {
 export interface TailnetOptions {
   /** By name; the default is two people and a policy that allows everything. Or the path of a whole folder. */
   readonly files?: Readonly<Record<string, string>> | string;
+  /** Makes a source of the folder that holds the files, and names it; the folder itself where not given. */
+  readonly follow?: (folder: string) => string;
 }
 
 const LOG_TAIL_LINES = 60;
@@ -37,7 +39,7 @@ export class Tailnet {
     this.server = server;
   }
 
-  static async start({ files = {} }: TailnetOptions = {}): Promise<Tailnet> {
+  static async start({ files = {}, follow = (dir) => dir }: TailnetOptions = {}): Promise<Tailnet> {
     // The socket of a client lies in here, and a path of a Unix socket has room for 107 bytes.
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-'));
     const source = path.join(folder, 'tailnet');
@@ -50,7 +52,10 @@ export class Tailnet {
     }
     const logFile = path.join(folder, 'logs', 'server.log');
     try {
-      return new Tailnet(folder, await Server.start({ source, dataFolder: path.join(folder, 'data'), logFile }));
+      return new Tailnet(
+        folder,
+        await Server.start({ source: follow(source), dataFolder: path.join(folder, 'data'), logFile }),
+      );
     } catch (error) {
       fs.rmSync(folder, { recursive: true, force: true });
       throw error;
