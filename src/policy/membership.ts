@@ -12,7 +12,8 @@ import { createClassifier, type Classifier, type ClassTraits } from './classes.t
 import type { CompiledPolicy, CompiledRule, CompiledSshRule, SourceSet } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
 import type { NodeSet, PeerView } from './peers.ts';
-import type { KeptRule, MergePlan } from './filter.ts';
+import type { KeptRule } from './filter.ts';
+import type { MergePlan } from './merging.ts';
 import type { OwnRule } from './own.ts';
 import type { RouteTable } from './routers.ts';
 
@@ -143,7 +144,7 @@ const invert = (policy: CompiledPolicy, ssh: readonly CompiledSshRule[]): Invert
 };
 
 /** Whether a steered rule is for the class: a subnet of it overlaps a literal, or it is an exit node for the internet. */
-export const isSteeredTo = (policy: CompiledPolicy, rule: CompiledRule, cls: ClassTraits): boolean =>
+const isSteeredTo = (policy: CompiledPolicy, rule: CompiledRule, cls: ClassTraits): boolean =>
   rule.kind === 'ports' &&
   rule.destinations.some(({ atom }) =>
     policy.atoms[atom]?.kind === 'internet' ? cls.exitRoutes.length > 0 : cls.routeAtoms.includes(atom),

@@ -133,8 +133,9 @@ const readHosts = (problems: Problems, members: readonly LocatedMember[]): HostT
       );
       continue;
     }
-    if (name === '' || name === '*' || /[\s:]/.test(name)) {
-      problems.error('policy/bad-host', keySpan, `hosts[${quote(name)}]: invalid host name`, 'No blanks and colons.');
+    if (name === '' || name === '*' || /[\s:]/.test(name) || parseLiteral(name)) {
+      const help = 'A name has no blanks and colons, and looks like no address.';
+      problems.error('policy/bad-host', keySpan, `hosts[${quote(name)}]: invalid host name`, help);
       continue;
     }
     if (value.kind !== 'string') {
