@@ -10,7 +10,7 @@ import type { Order } from './order.ts';
 
 /** Entries of a chunk, so that a choice of them is two words. */
 const CHUNK_SIZE = 64;
-/** How many stamps are remembered with what changed since. */
+/** How many stamps are remembered with what changed since, and how many versions of a chunk. */
 const MAX_DELTAS = 64;
 
 export interface Delta {
@@ -21,30 +21,16 @@ export interface Delta {
   readonly messages: Map<string, Message>;
 }
 
+/** Some nodes that changed. Counted from the newest change, so that most chunks are the same for many stamps. */
 export interface DeltaChunk {
   readonly entries: readonly Entry[];
-  /** JSON of the patch of each entry since the stamp, empty where it was replaced only. */
-  readonly patches: readonly string[];
-  /** What is in each patch, as bits in the order of PATCHABLE. */
+  /** What is in the patch of each, as bits in the order of PATCHABLE. */
   readonly contents: readonly number[];
+  /** JSON of the patch of each, empty where it was replaced only. */
+  readonly patches: readonly string[];
   /** By which of the entries are in it. */
   readonly fragments: Map<string, Fragment>;
 }
-
-const makeDelta = (order: Order, since: number): Delta => {
-  const changed = changedSince(order, since);
-  const chunks: DeltaChunk[] = [];
-  for (let at = 0; at < changed.length; at += CHUNK_SIZE) {
-    const entries = changed.slice(at, at + CHUNK_SIZE);
-    chunks.push({
-      entries,
-      patches: entries.map((entry) => patchText(entry, since)),
-      contents: entries.map((entry) => patchedSince(entry, since)),
-      fragments: new Map(),
-    });
-  }
-  return { chunks, replaced: changed.some((entry) => entry.replacedAt > since), messages: new Map() };
-};
 
 /** Some entries of a chunk, as two words. */
 export interface Choice {
@@ -74,18 +60,39 @@ export const chunkFragment = (chunk: DeltaChunk, choice: Choice): Fragment => {
   return fragment;
 };
 
+const equal = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((value, i) => value === b[i]);
+
 /** Remembers deltas as long as `stampNow` stays the same. */
 export const createDeltas = (order: Order, stampNow: () => number): ((since: number) => Delta) => {
   const deltas = new Map<number, Delta>();
+  /** By place. Chunks of one place begin with the same node, so they are equal if the contents of their patches are. */
+  const chunks: DeltaChunk[][] = [];
   let madeAt = -1;
+
+  const chunkAt = (place: number, entries: readonly Entry[], since: number): DeltaChunk => {
+    const contents = entries.map((entry) => patchedSince(entry, since));
+    const made = (chunks[place] ??= []);
+    const known = made.find((chunk) => equal(chunk.contents, contents));
+    if (known) return known;
+    const patches = entries.map((entry, i) => patchText(entry, contents[i] as number));
+    const chunk: DeltaChunk = { entries, contents, patches, fragments: new Map() };
+    if (made.length < MAX_DELTAS) made.push(chunk);
+    return chunk;
+  };
+
   return (since) => {
-    if (madeAt !== stampNow() || deltas.size >= MAX_DELTAS) {
-      deltas.clear();
-      madeAt = stampNow();
-    }
+    if (madeAt !== stampNow()) chunks.length = 0;
+    if (madeAt !== stampNow() || deltas.size >= MAX_DELTAS) deltas.clear();
+    madeAt = stampNow();
     let delta = deltas.get(since);
     if (!delta) {
-      delta = makeDelta(order, since);
+      const changed = changedSince(order, since);
+      const list: DeltaChunk[] = [];
+      for (let at = 0; at < changed.length; at += CHUNK_SIZE) {
+        list.push(chunkAt(list.length, changed.slice(at, at + CHUNK_SIZE), since));
+      }
+      delta = { chunks: list, replaced: changed.some((entry) => entry.replacedAt > since), messages: new Map() };
       deltas.set(since, delta);
     }
     return delta;

@@ -44,6 +44,8 @@ export interface Entry {
   /** JSON of the node by look, and frames of those that are sent alone. */
   readonly texts: Map<string, string>;
   readonly fragments: Map<string, Fragment>;
+  /** JSON of patches by their contents. */
+  readonly patches: Map<number, string>;
   /** Neighbours in the order of change; see order.ts. */
   newer: Entry | null;
   older: Entry | null;
@@ -90,6 +92,7 @@ export const createEntry = (
   patchedAt: PATCHABLE.map(() => 0),
   texts: new Map(),
   fragments: new Map(),
+  patches: new Map(),
   newer: null,
   older: null,
 });
@@ -171,17 +174,31 @@ export const peerFragment = (entry: Entry, key: string, look: () => Look): Fragm
 };
 
 /** What is stamped after `since`, as bits in the order of PATCHABLE. */
-export const patchedSince = (entry: Entry, since: number): number =>
-  entry.patchedAt.reduce((bits, at, i) => (at > since ? bits | (1 << i) : bits), 0);
+export const patchedSince = ({ patchedAt }: Entry, since: number): number => {
+  let bits = 0;
+  for (let i = 0; i < patchedAt.length; i++) if ((patchedAt[i] as number) > since) bits |= 1 << i;
+  return bits;
+};
 
 /**
- * JSON of the patch with everything stamped after `since`; several objects with commas between, or empty. Clients from
- * v1.98 on drop a patch that has a disco key together with Online:false and a LastSeen that isn't newer than theirs
- * (controlclient/map.go, removeUnwantedDiscoUpdates), so the two never share an object.
+ * JSON of the patch with the given contents, as bits in the order of PATCHABLE; several objects with commas between, or
+ * empty. Clients from v1.98 on drop a patch that has a disco key together with Online:false and a LastSeen that isn't newer
+ * than theirs (controlclient/map.go, removeUnwantedDiscoUpdates), so the two never share an object.
  */
-export const patchText = (entry: Entry, since: number): string => {
+export const patchText = (entry: Entry, contents: number): string => {
+  let text = entry.patches.get(contents);
+  if (text === undefined) {
+    text = makePatch(entry, contents);
+    entry.patches.set(contents, text);
+  }
+  return text;
+};
+
+const makePatch = (entry: Entry, contents: number): string => {
   const { record } = entry.node;
-  const [endpoints, home, online, capver, key, signature, disco, expiry] = entry.patchedAt.map((at) => at > since);
+  const [endpoints, home, online, capver, key, signature, disco, expiry] = PATCHABLE.map(
+    (_, i) => ((contents >>> i) & 1) === 1,
+  );
   const NodeID = entry.id;
   const state: PeerChange = {
     NodeID,

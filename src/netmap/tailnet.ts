@@ -166,6 +166,7 @@ export const createTailnet = (
     moveToFront(world.order, entry);
     entry.texts.clear();
     entry.fragments.clear();
+    entry.patches.clear();
     world.pages.touch(entry.slot);
     return entry.changedAt;
   };
