@@ -302,13 +302,16 @@ export const createTailnet = (
   };
 
   const setSnapshot = (next: Snapshot): void => {
-    const same = next.digest === world.snapshot.digest;
+    if (next.digest === world.snapshot.digest) {
+      world.snapshot = next;
+      return;
+    }
+    const fresh = new Map<Entry, ResolvedNode>();
+    for (const entry of world.entries.values()) fresh.set(entry, resolve(next, entry.node.record));
+    const population = rules.populate(next, takingPart(fresh.values()), personById);
     world.snapshot = next;
-    if (same) return;
+    world.population = population;
     readSettings(world);
-    people.clear();
-    const fresh = new Map([...world.entries.values()].map((entry) => [entry, resolve(next, entry.node.record)])); // prettier-ignore
-    world.population = rules.populate(next, takingPart(fresh.values()), personById);
     for (const [entry, node] of fresh) {
       update(entry, node);
       if (show(entry)) entry.replacedAt = stamp(entry);
