@@ -86,6 +86,9 @@ export const catalogue = {
   'snapshot/override-without-nameservers': 'Local DNS is overridden, but by nothing',
   'snapshot/approval-without-effect': 'A node is to wait for approval where nobody waits',
 
+  // action: the GitHub Action
+  'action/github-refused': 'GitHub refused a call of the Action',
+
   // cli: commands
   'cli/usage': 'The command line cannot be understood',
   'cli/would-overwrite': 'A file that would be written exists already',
@@ -147,6 +150,7 @@ export const catalogue = {
   'source/unknown-commit': 'No such commit',
   'source/push-refused': 'The git host refused the push',
   'source/closed': 'The source is closed',
+  'source/fault': 'The source could not be read for a reason that was not foreseen',
   'source/unsigned': 'A commit is not signed',
   'source/unknown-signer': 'A commit is signed by a key that is not a signer',
   'source/signer-removed': 'A commit is signed by a key that an earlier commit removed',

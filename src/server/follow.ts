@@ -59,6 +59,7 @@ export interface FollowInputs {
 
 /** A push that the host tells of before its own replicas know it is asked for once more. */
 const HOOK_AGAIN_MS = 2_000;
+const HOOK_WARNING_MS = 60_000;
 
 const credentialOf = (settings: Settings): Credential | undefined => {
   const { sourceUser, sourceToken, githubAppId, githubAppInstallation, githubAppKey } = settings;
@@ -113,7 +114,8 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
       'Name the tailnet: tailplane serve DIR, or the URL of its git repository. `tailplane init DIR` makes one.',
     );
   };
-  const opened = await openSource(location, sourceSettingsOf(settings, dataFolder));
+  const onFault = (fault: unknown): void => log.error({ err: fault }, 'fault while following the source');
+  const opened = await openSource(location, { ...sourceSettingsOf(settings, dataFolder), onFault });
   if (!opened.ok) return fail(opened.reason);
   const source = opened.value;
 
@@ -185,7 +187,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
       metrics.count('reconciles_total', 1, { outcome: 'failing' });
       log.warn({ code }, `the source can't be read: ${reason}`);
     },
-    onFault: (fault) => log.error({ err: fault }, 'fault in the reconcile loop'),
+    onFault,
   });
   if (!reconciled.ok) {
     const { code, reason, diagnostics, files } = reconciled;
@@ -215,6 +217,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
   );
 
   const check = settings.webhookSecret && createHookCheck(settings.webhookSecret);
+  let warnedAtMs = 0;
   const hook: Follower['hook'] =
     check &&
     (async (headers, body) => {
@@ -222,7 +225,11 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
       const seen = check({ headers, body, nowMs: now() });
       metrics.count('webhooks_total', 1, { outcome: seen.ok ? seen.value.host : 'refused' });
       if (!seen.ok) {
-        log.warn({ code: seen.code }, seen.reason);
+        // Strangers can send what they like; the log is not theirs to fill.
+        if (now() - warnedAtMs > HOOK_WARNING_MS) {
+          warnedAtMs = now();
+          log.warn({ code: seen.code }, seen.reason);
+        }
         // A delivery that came before did its work then.
         return await answer(seen.code === 'source/hook-replayed' ? 200 : 403);
       }
@@ -234,10 +241,9 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
       const ask = async (isAgain: boolean): Promise<void> => {
         await reconcile.sync();
         if (isAgain || source.status().revision !== before) return;
-        setTimeout(() => void ask(true).catch(fault), HOOK_AGAIN_MS).unref();
+        setTimeout(() => void ask(true).catch(onFault), HOOK_AGAIN_MS).unref();
       };
-      const fault = (error: unknown): void => log.error({ err: error }, 'fault in the reconcile loop');
-      void ask(false).catch(fault);
+      void ask(false).catch(onFault);
       return await answer(202);
     });
 

@@ -102,7 +102,7 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
     return accept({ commit, branch: target.slice('refs/heads/'.length) });
   };
 
-  const fetchInto = async (gitdir: string, tip: Tip, transport: GitTransport): Promise<void> => {
+  const fetchInto = async (gitdir: string, tip: Tip, transport: GitTransport, depth?: number): Promise<void> => {
     const fetching = git.fetch({
       fs: files,
       http: transport.client,
@@ -115,7 +115,8 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
       singleBranch: true,
       tags: false,
       cache: {},
-      ...(settings.depth === undefined ? {} : { depth: settings.depth }),
+      // For a new clone only: later fetches go on from what is there, so that ancestry can be told.
+      ...(depth === undefined ? {} : { depth }),
     });
     await library(fetching, refuse('source/protocol', 'The git host sent something that is not git, or was cut off.'));
   };
@@ -138,7 +139,7 @@ export const openClone = async (settings: CloneSettings): Promise<Clone> => {
 
   /** Brings a tip into a store; its files may be refused while the store is sound. */
   const bring = async (gitdir: string, from: Repository, listed: Tip, updates: number, transport: GitTransport) => {
-    await fetchInto(gitdir, listed, transport);
+    await fetchInto(gitdir, listed, transport, gitdir === next ? settings.depth : undefined);
     const tip = await arrived(gitdir, listed);
     const loaded = await from.load(tip.commit, limits.commits);
     if (!loaded.ok) return { tip, tree: loaded };

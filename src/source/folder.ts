@@ -118,7 +118,7 @@ const matters = (file: string): boolean => {
 };
 
 /** A folder that is watched. Nothing is read before the first `read`, `sync` or `watch`. */
-export const openFolder = (dir: string): Outcome<Source> => {
+export const openFolder = (dir: string, onFault?: (fault: unknown) => void): Outcome<Source> => {
   const location = path.resolve(dir);
   const listeners = new Set<(seen: Outcome<SourceTree>) => void>();
   let tree: SourceTree | undefined;
@@ -151,7 +151,12 @@ export const openFolder = (dir: string): Outcome<Source> => {
     let seen: Outcome<SourceTree>;
     do {
       again = false;
-      seen = await readSettled(location, tree);
+      try {
+        seen = await readSettled(location, tree);
+      } catch (fault) {
+        onFault?.(fault);
+        seen = refuse('source/fault', 'The folder could not be read for a reason that was not foreseen.');
+      }
     } while (again);
     reading = undefined;
     if (status.state !== 'closed') record(seen);

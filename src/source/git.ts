@@ -175,8 +175,13 @@ export const openGit = (location: GitLocation, settings: SourceSettings): Source
   };
 
   const attempt = async (): Promise<Outcome<SourceTree>> => {
-    const authorization = await authorize();
-    return record(authorization.ok ? await worker.call('update', authorization.value) : authorization);
+    try {
+      const authorization = await authorize();
+      return record(authorization.ok ? await worker.call('update', authorization.value) : authorization);
+    } catch (fault) {
+      settings.onFault?.(fault);
+      return record(refuse('source/fault', 'The source could not be read for a reason that was not foreseen.'));
+    }
   };
 
   const run = async (): Promise<Outcome<SourceTree>> => {

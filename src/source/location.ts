@@ -46,7 +46,10 @@ const sshLocation = (
   return accept({ kind: 'ssh', url: text, ...named, host, ...(port === '' ? {} : { port: Number(port) }), path: file });
 };
 
+/** `asRepository`: a path is a repository and not a plain folder. */
 export const parseLocation = (text: string, asRepository: boolean): Outcome<Location> => {
+  // oxlint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f]/.test(text)) return refuse('source/location', 'A location has no control characters.');
   const repository = (dir: string): Outcome<Location> => {
     if (!isFolder(dir)) return refuse('source/absent', `There is no folder ${dir}.`);
     const gitdir = gitdirOf(dir);
@@ -61,15 +64,17 @@ export const parseLocation = (text: string, asRepository: boolean): Outcome<Loca
     return accept({ kind: 'folder', path: dir });
   }
   let url: URL;
+  let file: string;
   try {
     url = new URL(text);
+    file = url.protocol === 'file:' && url.host === '' ? fileURLToPath(url) : decodeURI(url.pathname);
   } catch {
     return refuse('source/location', `«${text.slice(0, 200)}» is not a URL.`);
   }
   switch (url.protocol) {
     case 'file:':
       if (url.host !== '') return refuse('source/location', 'A file: URL names no host: file:///path/to/repository.');
-      return repository(fileURLToPath(url));
+      return repository(file);
     case 'http:':
     case 'https:':
       if (url.username !== '' || url.password !== '') {
@@ -85,13 +90,7 @@ export const parseLocation = (text: string, asRepository: boolean): Outcome<Loca
     case 'ssh:':
     case 'git+ssh:':
       if (url.password !== '') return refuse('source/url-credentials', `The URL for ${url.host} carries a password.`);
-      return sshLocation(
-        text,
-        url.username || undefined,
-        url.hostname,
-        url.port,
-        decodeURI(url.pathname.replace(/^\/~/, '~')),
-      );
+      return sshLocation(text, url.username || undefined, url.hostname, url.port, file.replace(/^\/~/, '~'));
     default:
       return refuse('source/location', `${url.protocol}// is not followed; use https://, ssh://, file:// or a path.`);
   }

@@ -12,6 +12,8 @@ export const openSource = async (location: string, settings: SourceSettings): Pr
   const parsed = parseLocation(location, settings.branch !== undefined);
   if (!parsed.ok) return parsed;
   return await Promise.resolve(
-    parsed.value.kind === 'folder' ? openFolder(parsed.value.path) : accept(openGit(parsed.value, settings)),
+    parsed.value.kind === 'folder'
+      ? openFolder(parsed.value.path, settings.onFault)
+      : accept(openGit(parsed.value, settings)),
   );
 };

@@ -89,6 +89,8 @@ export interface SourceSettings {
   /** The program that speaks SSH and its first arguments; default `ssh`. */
   readonly sshCommand?: readonly string[];
   readonly limits?: Partial<SourceLimits>;
+  /** Hears of bugs that showed themselves; the attempt itself is refused with `source/fault`. */
+  readonly onFault?: (fault: unknown) => void;
 }
 
 export interface SourceLimits {

@@ -1,0 +1,144 @@
+// What a server's settings make of a source: a webhook that only hints, commit statuses on the host, signed notifications,
+// and metrics. Against a real git host.
+
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Secret } from '../../src/base/secret.ts';
+import { createMetrics } from '../../src/http/metrics.ts';
+import { StartFailure } from '../../src/server/failure.ts';
+import { followTailnet, type Follower, type FollowInputs } from '../../src/server/follow.ts';
+import type { Settings } from '../../src/server/settings.ts';
+import { PASSWORD, startHost, startWriter, tempDir } from '../source/githost.ts';
+
+const NET = {
+  'tailnet.json5': `{ name: 'example.com' }`,
+  'users.json5': `{ users: [{ login: 'alice@example.com', role: 'owner' }] }`,
+};
+
+const setUp = async (t: TestContext) => {
+  const host = await startHost(t);
+  const writer = startWriter(t, host.repository);
+  const lines: string[] = [];
+  const note = (level: string) => (_fields: unknown, message: string) => lines.push(`${level}: ${message}`);
+  const log = { info: note('info'), warn: note('warn'), error: note('error'), debug: note('debug') };
+  const metrics = createMetrics('test');
+  const follow = async (settings: Settings = {}): Promise<Follower> => {
+    const follower = await followTailnet({
+      location: host.url,
+      settings: { sourceUser: 'tailplane', sourceToken: new Secret(PASSWORD), ...settings },
+      dataFolder: tempDir(t, 'data'),
+      log: log as unknown as FollowInputs['log'],
+      metrics,
+      now: Date.now,
+      colour: false,
+      nodes: () => [],
+    });
+    t.after(() => follower.close());
+    return follower;
+  };
+  return { host, writer, lines, metrics, follow };
+};
+
+const waitFor = async (what: string, holds: () => boolean): Promise<void> => {
+  for (let i = 0; i < 250; i++) {
+    if (holds()) return;
+    await sleep(20);
+  }
+  assert.fail(`not in time: ${what}`);
+};
+
+test('a signed webhook makes the server ask, at once; nothing else does', async (t) => {
+  const { host, writer, follow } = await setUp(t);
+  writer.commit(NET);
+  const follower = await follow({ webhookSecret: new Secret('shared') });
+  const hook = async (body: string, secret = 'shared', event = 'push'): Promise<number> => {
+    const mac = createHmac('sha256', secret).update(body).digest('hex');
+    const headers = { 'x-hub-signature-256': `sha256=${mac}`, 'x-github-event': event };
+    return ((await follower.hook?.(headers, Buffer.from(body))) ?? { status: 0 }).status;
+  };
+  host.seen.length = 0;
+  assert.equal(await hook('{"ref":"refs/heads/main"}', 'wrong'), 403);
+  assert.equal(await hook('{"zen":"x"}', 'shared', 'ping'), 200);
+  assert.equal(await hook('{"ref":"refs/heads/other"}'), 200);
+  await sleep(100);
+  assert.deepEqual(host.seen, [], 'nobody was asked');
+  const next = writer.commit({ 'tailnet.json5': `{ name: 'example.org' }` });
+  assert.equal(await hook('{"ref":"refs/heads/main","after":"1"}'), 202);
+  await waitFor('the new revision serves', () => follower.snapshot().revision === next);
+  host.seen.length = 0;
+  assert.equal(await hook('{"ref":"refs/heads/main","after":"1"}'), 200, 'once more');
+  await sleep(100);
+  assert.deepEqual(host.seen, []);
+});
+
+test('a hint that comes before the host itself knows is followed up', async (t) => {
+  const { writer, follow } = await setUp(t);
+  writer.commit(NET);
+  const follower = await follow({ webhookSecret: new Secret('shared') });
+  const body = Buffer.from('{"ref":"refs/heads/main"}');
+  const headers = { 'x-gitlab-token': 'shared', 'x-gitlab-event': 'Push Hook' };
+  assert.equal((await follower.hook?.(headers, body))?.status, 202);
+  await sleep(300);
+  const next = writer.commit({ 'tailnet.json5': `{ name: 'example.org' }` });
+  await waitFor('the late commit serves', () => follower.snapshot().revision === next);
+});
+
+test('the host and the operators are told how each commit fared', async (t) => {
+  const { writer, follow, lines, metrics } = await setUp(t);
+  const told: { url: string; body: { state?: string; type?: string; description?: string }; signature: unknown }[] = [];
+  const listener = http.createServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    request.on('end', () => {
+      told.push({
+        url: request.url ?? '',
+        body: JSON.parse(text) as object,
+        signature: request.headers['x-tailplane-signature'],
+      });
+      response.end('{}');
+    });
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  t.after(() => listener.close());
+  const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}/events`;
+  writer.commit(NET);
+  const follower = await follow({ notifyUrl: url, notifySecret: new Secret('ours') });
+  const bad = writer.commit({ 'tailnet.json5': '{' });
+  await follower.reconcile.sync();
+  await waitFor('both were told', () => told.length === 2);
+  assert.deepEqual(
+    told.map(({ body }) => body.type),
+    ['tailnet.taken', 'tailnet.rejected'],
+  );
+  assert.ok(told.every(({ signature }) => /^t=\d+,v1=[0-9a-f]{64}$/.test(String(signature))));
+  assert.ok(
+    lines.some((line) => line.startsWith('error: the last good revision goes on serving; the newest is rejected')),
+  );
+  assert.equal(follower.refused()?.revision, bad);
+  const text = await metrics.render();
+  assert.match(text, /tailplane_revision_pending 1/);
+  assert.match(text, /tailplane_reconciles_total\{outcome="rejected"\} 1/);
+});
+
+test('a first start without anything to serve says why', async (t) => {
+  const { host, writer, follow } = await setUp(t);
+  const failure = async (): Promise<StartFailure> => {
+    const error = await follow().then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    assert.ok(error instanceof StartFailure);
+    return error;
+  };
+  assert.match((await failure()).message, /empty/);
+  writer.commit({ ...NET, 'tailnet.json5': '{' });
+  assert.equal((await failure()).code, 'server/tailnet-broken');
+  host.weather = { kind: 'status', status: 403 };
+  assert.match((await failure()).message, /refused the credentials/);
+});
