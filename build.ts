@@ -7,7 +7,9 @@ import path from 'node:path';
 import { build } from 'esbuild';
 
 const root = import.meta.dirname;
-const dist = path.join(root, 'dist');
+const outAt = process.argv.indexOf('--out');
+const dist = outAt < 0 ? path.join(root, 'dist') : path.resolve(process.argv[outAt + 1] ?? 'dist');
+const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
 const actionEntry = path.join(root, 'src/action/main.ts');
 
 const emit = (): void => {
@@ -45,7 +47,9 @@ const bundleAction = async (): Promise<void> => {
     target: 'node24',
     format: 'cjs',
     legalComments: 'none',
-    define: { 'import.meta.url': 'undefined' },
+    define: { 'import.meta.url': 'undefined', TAILPLANE_VERSION: JSON.stringify(version) },
+    minify: true,
+    keepNames: true,
     logLevel: 'warning',
   });
 };

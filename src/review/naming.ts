@@ -37,12 +37,13 @@ interface Candidate extends Party {
   readonly members: ReadonlySet<NodeId>;
 }
 
+/** Of two names that mean the same, the narrower one is told. */
 const RANK: Readonly<Record<PartyKind, number>> = {
-  everything: 0,
-  people: 1,
+  tag: 0,
+  person: 1,
   group: 2,
-  person: 3,
-  tag: 4,
+  people: 3,
+  everything: 4,
   node: 5,
   addresses: 6,
 };
