@@ -29,6 +29,10 @@ export interface CompileResult {
   readonly diagnostics: readonly Diagnostic[];
   /** What could be read, whether or not it made a snapshot: the ground on which the linter stands. */
   readonly folder: TailnetFolder;
+  /** Sorted by login. */
+  readonly users: readonly User[];
+  /** Absent where the policy has errors. */
+  readonly policy?: CompiledPolicy;
 }
 
 const usersOf = (folder: TailnetFolder): readonly User[] =>
@@ -43,7 +47,8 @@ const policyOf = (
   diagnostics: Diagnostic[],
 ): CompiledPolicy | undefined => {
   if (folder.policy === undefined || !folder.tailnet || !folder.users) return undefined;
-  const facts: TailnetFacts = { name: folder.tailnet.name, domains: folder.tailnet.domains, users };
+  const { name, domains, features } = folder.tailnet;
+  const facts: TailnetFacts = { name, domains, users, httpsCertificates: features.https };
   if (folder.policy === null) return compilePolicy(null, facts);
   if (!folder.policy.root) return undefined;
   const read = readPolicy(folder.policy.root, facts);
@@ -73,7 +78,8 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
 
   const { tailnet, routes, dns, keys, nodes, derp } = folder;
   const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp;
-  if (!whole || hasErrors(diagnostics)) return { diagnostics, folder };
+  const seen = { diagnostics, folder, users, ...(policy ? { policy } : {}) };
+  if (!whole || hasErrors(diagnostics)) return seen;
   const snapshot: Snapshot = {
     revision,
     digest: `sha256:${formatHex(sha256(utf8(canonicalJson(folder.plain))))}`,
@@ -91,5 +97,5 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
     nodes,
     derp,
   };
-  return { snapshot: deepFreeze(snapshot), diagnostics, folder };
+  return { snapshot: deepFreeze(snapshot), ...seen };
 };

@@ -1,0 +1,348 @@
+// Rules about routes, names and relays: settings that are each right and lead nowhere together.
+
+import {
+  hostPrefix,
+  parseAddress,
+  parsePrefix,
+  prefixBits,
+  prefixContains,
+  prefixesOverlap,
+  prefixRange,
+  type Address,
+  type Prefix,
+} from '../../base/address.ts';
+import type { Span } from '../../base/diagnostic.ts';
+import type { Nameserver } from '../../config/dns.ts';
+import { TAILNET_RANGES } from '../../config/tailnet.ts';
+import { TAILNET_SET } from '../../policy/ranges.ts';
+import { setCovers } from '../../base/ipset.ts';
+import { accessRules } from './access.ts';
+import { mayReach } from './coverage.ts';
+import type { LintRule, LintSubject } from './rule.ts';
+
+interface Approval {
+  readonly prefix: Prefix;
+  readonly at: Span;
+}
+
+const approvals = ({ folder, policy }: LintSubject): Approval[] => [
+  ...(folder.routes ?? []).flatMap(({ subnets, at }) => subnets.map((prefix) => ({ prefix, at }))),
+  ...(policy?.autoApprovers.routes ?? []),
+];
+
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', 'fc00::/7', 'fe80::/10'].map(
+  (text) => parsePrefix(text) as Prefix,
+);
+
+const routeWithoutAccess: LintRule = {
+  code: 'lint/route-without-access',
+  severity: 'warning',
+  *check(subject) {
+    const { policy } = subject;
+    if (!policy || (!policy.acls && !policy.grants)) return;
+    const destinations = accessRules(policy).flatMap(({ destinations }) =>
+      destinations.map(({ selector }) => selector),
+    );
+    for (const { prefix, at } of approvals(subject)) {
+      const range = prefixRange(prefix);
+      if (destinations.some((selector) => mayReach(selector, range, policy))) continue;
+      yield {
+        span: at,
+        message: `The subnet ${prefix} is approved, but no rule lets anybody reach it.`,
+        help: 'Add a grant with the subnet as its destination, or remove the approval.',
+      };
+    }
+  },
+};
+
+const exitWithoutAccess: LintRule = {
+  code: 'lint/exit-node-without-access',
+  severity: 'warning',
+  *check({ policy, folder }) {
+    if (!policy || (!policy.acls && !policy.grants)) return;
+    const open = accessRules(policy).some(({ destinations }) =>
+      destinations.some(
+        ({ selector }) => selector.kind === 'internet' || selector.kind === 'any' || selector.kind === 'ipset',
+      ),
+    );
+    if (open) return;
+    const exits = [...(folder.routes ?? []).filter(({ exitNode }) => exitNode), ...policy.autoApprovers.exitNode];
+    for (const { at } of exits) {
+      yield {
+        span: at,
+        message: 'An exit node is approved, but no rule lets anybody use one.',
+        help: 'Add a grant with the destination `autogroup:internet`.',
+      };
+    }
+  },
+};
+
+const overlappingRoutes: LintRule = {
+  code: 'lint/overlapping-routes',
+  severity: 'info',
+  *check({ folder }) {
+    const seen: Approval[] = [];
+    for (const { subnets, at } of (folder.routes ?? []).slice(0, 1_000)) {
+      for (const prefix of subnets) {
+        const other = seen.find((one) => one.prefix !== prefix && one.at !== at && prefixesOverlap(one.prefix, prefix));
+        if (other) {
+          yield {
+            span: at,
+            message: `${prefix} overlaps ${other.prefix}, which another entry approves.`,
+            help: 'The smaller one wins, and its traffic does not fall back to the larger one.',
+            related: [{ span: other.at, message: `approves ${other.prefix}` }],
+          };
+        }
+        seen.push({ prefix, at });
+      }
+    }
+  },
+};
+
+/** Shorter than a private range that people have. */
+const isBroad = (prefix: Prefix): boolean => {
+  const { family, length } = prefixBits(prefix);
+  return length < (family === 4 ? 8 : 16);
+};
+
+const broadApprover: LintRule = {
+  code: 'lint/broad-auto-approver',
+  severity: 'warning',
+  *check({ policy }) {
+    for (const { prefix, approvers, at } of policy?.autoApprovers.routes ?? []) {
+      if (isBroad(prefix)) {
+        yield {
+          span: at,
+          message: `${prefix} approves nearly every subnet that a router may think of.`,
+          help: 'Name the ranges that you have.',
+        };
+      }
+      const open = approvers.find(({ kind }) => kind === 'member');
+      if (open) {
+        yield {
+          span: open.at,
+          message: 'Every member can bring this subnet along and take its traffic.',
+          help: 'Name a tag or a group of operators.',
+        };
+      }
+    }
+    const open = policy?.autoApprovers.exitNode.find(({ kind }) => kind === 'member');
+    if (open)
+      yield {
+        span: open.at,
+        message: 'Every member can become an exit node for all others.',
+        help: 'Name a tag or a group of operators.',
+      };
+  },
+};
+
+const addressOf = ({ address }: Nameserver): Address | undefined =>
+  parseAddress(address) ?? parseAddress(/^\[?([^\]]+?)\]?:\d+$/.exec(address)?.[1] ?? '');
+
+const nameservers = ({ folder }: LintSubject): readonly Nameserver[] => [
+  ...(folder.dns?.nameservers ?? []),
+  ...(folder.dns?.splitDns ?? []).flatMap(({ nameservers }) => nameservers),
+];
+
+const resolverWithoutRoute: LintRule = {
+  code: 'lint/resolver-without-route',
+  severity: 'warning',
+  *check(subject) {
+    if (!subject.folder.routes) return;
+    const routes = approvals(subject);
+    for (const server of nameservers(subject)) {
+      const address = addressOf(server);
+      if (!address || !PRIVATE.some((range) => prefixContains(range, address))) continue;
+      if (setCovers(TAILNET_SET, prefixRange(hostPrefix(address)))) continue;
+      if (routes.some(({ prefix }) => prefixContains(prefix, address))) continue;
+      yield {
+        span: server.at,
+        message: `No approved route leads to the nameserver ${address}.`,
+        help: 'It answers only devices that are in its network. Approve the subnet in routes.json5.',
+      };
+    }
+  },
+};
+
+const MAGIC_DNS = new Set(['100.100.100.100', 'fd7a:115c:a1e0::53']);
+
+const dnsLoop: LintRule = {
+  code: 'lint/dns-loop',
+  severity: 'warning',
+  *check(subject) {
+    for (const server of nameservers(subject)) {
+      const address = addressOf(server);
+      if (!address || !MAGIC_DNS.has(address)) continue;
+      yield {
+        span: server.at,
+        message: `${address} is the client's own resolver: it would ask itself.`,
+        help: 'Name the server that it should ask.',
+      };
+    }
+  },
+};
+
+const under = (name: string, domain: string): boolean => name === domain || name.endsWith(`.${domain}`);
+
+const splitOverBase: LintRule = {
+  code: 'lint/split-dns-over-magicdns',
+  severity: 'warning',
+  *check({ folder }) {
+    const base = folder.tailnet?.baseDomain;
+    if (base === undefined || folder.dns?.magicDns !== true) return;
+    for (const { suffix, nameservers, at } of folder.dns.splitDns) {
+      if (!under(base, suffix) || nameservers.length === 0) continue;
+      yield {
+        span: at,
+        message: `The names of the nodes end in \`${base}\`, which \`${suffix}\` holds.`,
+        help: 'Names of nodes are answered first; give them a domain of their own so that nobody has to know.',
+      };
+    }
+  },
+};
+
+const recordOverNode: LintRule = {
+  code: 'lint/record-over-node',
+  severity: 'warning',
+  *check({ folder }) {
+    const base = folder.tailnet?.baseDomain;
+    if (base === undefined) return;
+    for (const { name, at } of folder.dns?.extraRecords ?? []) {
+      if (!under(name, base)) continue;
+      yield {
+        span: at,
+        message: `\`${name}\` lies where the names of the nodes are.`,
+        help: 'A node of that name would be hidden, or hide the record. Use another domain, or name the node in nodes.json5.',
+      };
+    }
+  },
+};
+
+const repeatedRecord: LintRule = {
+  code: 'lint/repeated-record',
+  severity: 'warning',
+  *check({ folder }) {
+    const seen = new Map<string, Span>();
+    const aliases = new Map<string, Span>();
+    for (const { name, type, value, at } of folder.dns?.extraRecords ?? []) {
+      const key = `${name} ${type} ${value}`;
+      const twin =
+        seen.get(key) ??
+        aliases.get(name) ??
+        (type === 'CNAME' ? [...seen].find(([other]) => other.startsWith(`${name} `))?.[1] : undefined);
+      if (twin) {
+        yield {
+          span: at,
+          message: seen.has(key)
+            ? `This record of \`${name}\` is given twice.`
+            : `\`${name}\` has a CNAME, and records beside it.`,
+          help: 'Keep one of them.',
+          related: [{ span: twin, message: 'the other one' }],
+          ...(seen.has(key) ? { fix: { kind: 'remove' as const, at } } : {}),
+        };
+      }
+      seen.set(key, at);
+      if (type === 'CNAME') aliases.set(name, at);
+    }
+  },
+};
+
+const unwiseDomain: LintRule = {
+  code: 'lint/unwise-base-domain',
+  severity: 'warning',
+  *check({ folder }) {
+    const { tailnet } = folder;
+    const root = folder.files.find(({ file }) => file === 'tailnet.json5')?.root;
+    const at = root?.kind === 'object' ? root.members.find(({ key }) => key === 'baseDomain')?.value.span : undefined;
+    if (!tailnet || !at) return;
+    const base = tailnet.baseDomain;
+    const why = under(base, 'ts.net')
+      ? 'belongs to the hosted service, and clients treat it in ways of their own'
+      : under(base, 'local')
+        ? 'is for multicast DNS, so many devices never ask a resolver for it'
+        : under(base, 'localhost')
+          ? 'always means the device itself'
+          : !base.includes('.')
+            ? 'has one part, which resolvers take for a host name'
+            : undefined;
+    if (why !== undefined)
+      yield {
+        span: at,
+        message: `\`${base}\` ${why}.`,
+        help: 'Use a sub-domain of one that you own, or of `internal`.',
+      };
+  },
+};
+
+const redundantSearch: LintRule = {
+  code: 'lint/redundant-search-domain',
+  severity: 'info',
+  *check({ folder }) {
+    const root = folder.files.find(({ file }) => file === 'dns.json5')?.root;
+    const list = root?.kind === 'object' ? root.members.find(({ key }) => key === 'searchDomains')?.value : undefined;
+    for (const item of list?.kind === 'array' ? list.items : []) {
+      if (item.kind !== 'string' || item.value.toLowerCase() !== folder.tailnet?.baseDomain) continue;
+      yield {
+        span: item.span,
+        message: 'The base domain is searched first by itself.',
+        help: 'Remove it.',
+        fix: { kind: 'remove', at: item.span },
+      };
+    }
+  },
+};
+
+const noRelay: LintRule = {
+  code: 'lint/no-relay',
+  severity: 'warning',
+  *check({ folder }) {
+    const root = folder.files.find(({ file }) => file === 'derp.json5')?.root;
+    if (
+      !root ||
+      !folder.derp ||
+      folder.derp.embedded ||
+      folder.derp.regions.some(({ nodes }) => nodes.some(({ stunOnly }) => !stunOnly))
+    )
+      return;
+    yield {
+      span: { ...root.span, end: root.span.start },
+      message: 'There is no relay, so nodes that cannot reach each other directly never will.',
+      help: 'Say `embedded: true`, or add a region.',
+    };
+  },
+};
+
+const VIA_RANGE = parsePrefix('fd7a:115c:a1e0:b1a::/64') as Prefix;
+
+const hostOverTailnet: LintRule = {
+  code: 'lint/host-over-tailnet',
+  severity: 'warning',
+  *check({ policy }) {
+    for (const { name, literal, at } of policy?.hosts.values() ?? []) {
+      const prefix = parsePrefix(literal);
+      if (!prefix || prefixContains(VIA_RANGE, prefix)) continue;
+      if (!Object.values(TAILNET_RANGES).some((range) => prefixesOverlap(range, prefix))) continue;
+      yield {
+        span: at,
+        message: `\`${name}\` is ${literal}, where the nodes get their addresses.`,
+        help: 'Which nodes it holds changes as they come and go. Use a tag or a group.',
+      };
+    }
+  },
+};
+
+export const NETWORK_RULES: readonly LintRule[] = [
+  routeWithoutAccess,
+  exitWithoutAccess,
+  overlappingRoutes,
+  broadApprover,
+  resolverWithoutRoute,
+  dnsLoop,
+  splitOverBase,
+  recordOverNode,
+  repeatedRecord,
+  redundantSearch,
+  unwiseDomain,
+  noRelay,
+  hostOverTailnet,
+];

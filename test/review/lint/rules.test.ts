@@ -1,0 +1,197 @@
+// Every lint rule against its own page in docs/errors/lint.md: the bad example is found, the good one is not, and a comment
+// switches it off. So a rule can't be without documentation, and the documentation can't be wrong.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { Diagnostic } from '../../../src/base/diagnostic.ts';
+import { catalogue } from '../../../src/base/catalogue.ts';
+import { applyFixes, lint, LINT_RULES, type Fixed, type LintResult } from '../../../src/review/lint/lint.ts';
+import { compileSnapshot, type CompileResult } from '../../../src/snapshot/compile.ts';
+import { REVISION } from '../../config/golden.ts';
+
+const root = path.join(import.meta.dirname, '../../..');
+const NOW_MS = Date.parse('2026-11-24T00:00:00Z');
+
+type Files = Readonly<Record<string, string>>;
+
+const AROUND: Files = {
+  'tailnet.json5': "{ name: 'example.com' }\n",
+  'users.json5':
+    "{ users: [{ login: 'alice@example.com', role: 'owner' }, { login: 'bob@example.com', role: 'admin' }, { login: 'carol@example.com' }] }\n",
+};
+
+const compile = (files: Files): CompileResult =>
+  compileSnapshot({
+    revision: REVISION,
+    files: new Map(Object.entries({ ...AROUND, ...files }).map(([name, text]) => [name, Buffer.from(text)])),
+  });
+
+const run = (files: Files): LintResult => lint(compile(files), NOW_MS);
+
+const fix = (files: Files): Fixed => {
+  const compiled = compile(files);
+  return applyFixes(lint(compiled, NOW_MS).fixes, compiled.folder.files);
+};
+
+/** `// bad policy.json5` begins an example, `// users.json5` another file of it. */
+const readExamples = (section: string): Map<string, Files> => {
+  const examples = new Map<string, Files>();
+  for (const [, kind, rest] of section.matchAll(/```json5\n\/\/ (bad|good) ([\s\S]*?)```/g)) {
+    const parts = `// ${rest}`.split(/^\/\/ ([a-z]+\.(?:json5|hujson))\n/m).slice(1);
+    const files: Record<string, string> = {};
+    for (let i = 0; i < parts.length; i += 2) files[parts[i] as string] = parts[i + 1] as string;
+    examples.set(kind as string, files);
+  }
+  return examples;
+};
+
+const page = fs.readFileSync(path.join(root, 'docs/errors/lint.md'), 'utf8');
+const sections = new Map(
+  page
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => [section.slice(0, section.indexOf('\n')), section] as const),
+);
+
+const of = (code: string, { diagnostics }: LintResult): Diagnostic[] => diagnostics.filter((one) => one.code === code);
+
+/** Puts an ignore above the line of each finding. */
+const ignore = (files: Files, findings: readonly Diagnostic[]): Files => {
+  const out: Record<string, string> = { ...AROUND, ...files };
+  const places = new Set(findings.map(({ span }) => `${span?.start.line}\0${span?.file}`));
+  for (const place of [...places].sort((a, b) => parseInt(b, 10) - parseInt(a, 10))) {
+    const [line, file] = place.split('\0') as [string, string];
+    const lines = (out[file] as string).split('\n');
+    lines.splice(Number(line) - 1, 0, `// tailplane-ignore ${findings[0]?.code} the reason`);
+    out[file] = lines.join('\n');
+  }
+  return out;
+};
+
+const codes = Object.keys(catalogue).filter((code) => code.startsWith('lint/'));
+
+test('the rules are those of the catalogue, at least forty', () => {
+  const own = new Set<string>(LINT_RULES.map(({ code }) => code));
+  assert.equal(own.size, LINT_RULES.length);
+  assert.ok(own.size >= 40);
+  assert.deepEqual(
+    codes.filter((code) => !own.has(code) && !code.startsWith('lint/ignore-')),
+    [],
+  );
+});
+
+for (const code of codes) {
+  test(code, () => {
+    const section = sections.get(code);
+    assert.ok(section, 'has a section in docs/errors/lint.md');
+    const examples = readExamples(section);
+    const [bad, good] = [examples.get('bad'), examples.get('good')];
+    assert.ok(bad && good, 'has a bad and a good example');
+
+    const found = run(bad);
+    assert.deepEqual(
+      found.diagnostics.filter(({ severity }) => severity === 'error'),
+      [],
+    );
+    const findings = of(code, found);
+    assert.ok(findings.length > 0, 'the bad example is found');
+    for (const { message, help } of findings) assert.ok(message.endsWith('.') && help !== undefined);
+
+    const fine = run(good);
+    assert.deepEqual(
+      fine.diagnostics.filter((one) => one.severity === 'error' || one.code === code),
+      [],
+      'the good example is fine',
+    );
+
+    if (!code.startsWith('lint/ignore-')) {
+      const silent = run(ignore(bad, findings));
+      assert.deepEqual(of(code, silent), [], 'a comment switches it off');
+      assert.deepEqual(of('lint/ignore-unused', silent), []);
+    }
+
+    // What the page promises about --fix holds: afterwards the finding is gone, and nothing is wrong.
+    const fixed = fix(bad);
+    assert.equal(section.includes('Fixed by --fix.'), fixed.count > 0, '--fix does what the page says');
+    if (fixed.count > 0) {
+      const after = run({ ...bad, ...Object.fromEntries(fixed.files) });
+      assert.deepEqual(
+        after.diagnostics.filter((one) => one.severity === 'error' || one.code === code),
+        [],
+        '--fix removes the finding',
+      );
+    }
+  });
+}
+
+test('an ignore works on its own line too, over other comments, and never for errors', () => {
+  const inline = '{ "groups": {} } // tailplane-ignore lint/no-rules the lab is open\n';
+  assert.deepEqual(run({ 'policy.json5': inline }).diagnostics, []);
+  const above =
+    '// tailplane-ignore lint/no-rules the lab is open\n\n// another comment\n/* and\n   one more */\n{ "groups": {} }\n';
+  assert.deepEqual(run({ 'policy.json5': above }).diagnostics, []);
+  const error = "// tailplane-ignore config/unknown-field it is fine\n{ name: 'example.com', nmae: 1 }\n";
+  assert.deepEqual(of('config/unknown-field', run({ 'tailnet.json5': error })).length, 1);
+});
+
+test('fixes leave everything else as it stands', () => {
+  const before = `{
+  // people
+  "groups": {
+    "group:old": ["bob@example.com"], // gone since spring
+    // the ones who deploy
+    "group:ops": ["Bob@example.com", "carol@example.com", "carol@example.com"],
+  },
+  "grants": [{ "src": ["group:ops"], "dst": ["autogroup:self"], "ip": ["*"] }],
+}
+`;
+  const { files, count } = fix({ 'policy.json5': before });
+  assert.equal(count, 3);
+  assert.equal(
+    files.get('policy.json5'),
+    `{
+  // people
+  "groups": {
+    // the ones who deploy
+    "group:ops": ["bob@example.com", "carol@example.com"],
+  },
+  "grants": [{ "src": ["group:ops"], "dst": ["autogroup:self"], "ip": ["*"] }],
+}
+`,
+  );
+});
+
+test('tailnet.example has no findings', () => {
+  const folder = path.join(root, 'tailnet.example');
+  const files = fs.readdirSync(folder).filter((name) => name.endsWith('.json5'));
+  const { diagnostics } = run(
+    Object.fromEntries(files.map((name) => [name, fs.readFileSync(path.join(folder, name), 'utf8')])),
+  );
+  assert.deepEqual(
+    diagnostics.map(({ code, message }) => `${code}: ${message}`),
+    [],
+  );
+});
+
+test('a folder full of mistakes costs little', () => {
+  const many = 1_000;
+  const users = Array.from(
+    { length: many },
+    (_, i) => `{ login: 'u${i}@example.com', role: '${i === 0 ? 'owner' : 'member'}' }`,
+  );
+  const grants = Array.from(
+    { length: many },
+    (_, i) =>
+      `{ src: ['u${i}@example.com', '*'], dst: ['u${i}@example.com', '10.0.0.${i % 256}'], ip: ['tcp:${i + 1}'] }`,
+  );
+  const groups = Array.from({ length: many }, (_, i) => `'group:g${i}': ['u${i}@example.com']`);
+  const startMs = performance.now();
+  const { diagnostics, fixes } = run({
+    'users.json5': `{ users: [${users.join(',\n')}] }`,
+    'policy.json5': `{ groups: { ${groups.join(',\n')} }, grants: [${grants.join(',\n')}] }`,
+  });
+  assert.ok(diagnostics.length > 100 && fixes.length > 100);
+  assert.ok(performance.now() - startMs < 15_000, `${Math.round(performance.now() - startMs)} ms`);
+});
