@@ -93,6 +93,7 @@ export const createEngine = (settings: EngineSettings): Engine => {
     problem: null,
   };
   let retry: NodeJS.Timeout | undefined;
+  let recovering: Promise<void> | undefined;
   let commits = 0;
   let events = 0;
   let lastCommitMs = 0;
@@ -128,7 +129,7 @@ export const createEngine = (settings: EngineSettings): Engine => {
     if (current.state === 'closed') return;
     retry = setTimeout(() => {
       retry = undefined;
-      log.recover().then(
+      recovering = log.recover().then(
         () => become('ready', null),
         (fault: unknown) => {
           become('refusing', messageOf(fault));
@@ -272,6 +273,7 @@ export const createEngine = (settings: EngineSettings): Engine => {
     close: async () => {
       become('closed', null);
       clearTimeout(retry);
+      await recovering;
       await running;
     },
   };

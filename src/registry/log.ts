@@ -129,7 +129,14 @@ export const openLog = async (settings: LogSettings): Promise<JournalLog> => {
     endBytes = HEADER_BYTES;
   };
 
-  for (const [i, { name, header, segment }] of (await readSegments(settings)).entries()) {
+  const found = await readSegments(settings);
+  // What the file holds is obsolete, and may have been removed in part. The last segment stays: it is written on.
+  const isObsolete = ({ header, segment }: Found, i: number): boolean =>
+    i < found.length - 1 && header.firstSeq + segment.records.length - 1 <= fileSeq;
+  for (const { name, segment } of found.filter(isObsolete)) {
+    old.push({ path: `${folder}/${name}`, sizeBytes: segment.endBytes - HEADER_BYTES });
+  }
+  for (const [i, { name, header, segment }] of found.filter((one, i) => !isObsolete(one, i)).entries()) {
     if (i === 0 && header.firstSeq > fileSeq + 1) {
       throw gap(`The file holds records up to ${fileSeq}, but the journal begins with ${header.firstSeq}.`);
     }

@@ -139,7 +139,8 @@ interface Opened {
   readonly store: Store;
   readonly log: JournalLog;
   readonly dirty: Dirty;
-  readonly lastSnapshotMs: number;
+  /** Undefined where there is no file yet. */
+  readonly head: Head | undefined;
 }
 
 const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opened> => {
@@ -171,7 +172,7 @@ const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opene
     },
     warn: (message) => warn({ code: 'registry/tail-cut', message }),
   });
-  return { state, store, log, dirty, lastSnapshotMs: head?.savedMs ?? 0 };
+  return { state, store, log, dirty, head };
 };
 
 /** Throws a RegistryFault where the folder can't be used: in use, damaged, too new, not writable. */
@@ -193,11 +194,12 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
   }
   const { state, store, log } = opened;
   let { dirty } = opened;
-  let { lastSnapshotMs } = opened;
-  let hasFile = (await disk.read(`${folder}/${FILE_NAME}`)) !== undefined;
+  let lastSnapshotMs = opened.head?.savedMs ?? 0;
+  let hasFile = opened.head !== undefined;
   let saving: Promise<void> | undefined;
   let pausedUntilMs = 0;
   const stopping = new AbortController();
+  const snapshotAtBytes = settings.snapshotAtBytes ?? SNAPSHOT_AT_BYTES;
   const backups = createBackups({ disk, folder, now, warn, ...(settings.backups ? { plan: settings.backups } : {}) });
 
   const engine = createEngine({
@@ -207,7 +209,7 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
     ...(settings.patienceMs === undefined ? {} : { patienceMs: settings.patienceMs }),
     onChanges: (changes) => {
       for (const change of changes) markChange(dirty, change);
-      if (log.sizeBytes() >= (settings.snapshotAtBytes ?? SNAPSHOT_AT_BYTES)) saveSoon();
+      if (log.sizeBytes() >= snapshotAtBytes) saveSoon();
     },
     onState: (next, problem) => {
       if (next === 'ready') warn({ code: 'registry/disk-returned', message: 'The disk takes registrations again.' });
@@ -266,6 +268,8 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
     saveSoon();
   }, settings.snapshotIntervalMs ?? SNAPSHOT_INTERVAL_MS);
   timer.unref();
+
+  if (log.sizeBytes() >= snapshotAtBytes) saveSoon();
 
   const checkpoint = async (): Promise<void> => {
     // A save under way may have begun before the change that the caller has in mind.

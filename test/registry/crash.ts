@@ -151,7 +151,7 @@ const runLane = async (
     promises.check(foundOf(last, []), `after the last life in ${folder}`);
     await last.close();
     await fs.rm(folder, { recursive: true });
-    await fs.rm(`${folder}.diary`);
+    await fs.rm(`${folder}.diary`, { force: true });
   }
 };
 

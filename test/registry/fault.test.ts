@@ -151,6 +151,24 @@ test('a file that cannot be written costs nothing: the journal has it', async ()
   assert.equal(registry.status().journalBytes, 0);
 });
 
+test('segments that the file holds may be left behind, in any number', async () => {
+  const disk = new TestDisk();
+  const registry = await open(disk);
+  const keep = async (name: string): Promise<Uint8Array> => (await disk.read(`/data/${name}`)) ?? new Uint8Array(0);
+  await registry.apply(register(1));
+  const first = await keep('registry-0000000000000001.journal');
+  await registry.checkpoint();
+  await registry.apply(register(2));
+  await registry.checkpoint();
+  await registry.apply(register(3));
+  // The first was not removed, the second was.
+  const file = await disk.open('/data/registry-0000000000000001.journal');
+  await file.write(first, 0);
+  const revived = await open(disk.afterCrash({ kind: 'all' }));
+  assert.deepEqual([...revived.view.byNodeKey.keys()], [1, 2, 3].map(nodeKey));
+  await revived.close();
+});
+
 const faultOf = async (opening: Promise<unknown>): Promise<RegistryFault> => {
   const fault: unknown = await opening.then(
     () => undefined,
