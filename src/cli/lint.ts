@@ -1,4 +1,5 @@
-// `tailplane lint [DIR]`: checks a tailnet folder as the server would, without a server, a network or secrets.
+// `tailplane lint [DIR]`: checks a tailnet folder as the server would, and for what is probably not meant, without a server,
+// a network or secrets.
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -8,11 +9,12 @@ import { FILE_LIMIT_BYTES } from '../config/document.ts';
 import { TAILNET_FILES } from '../config/folder.ts';
 import { renderAnnotations } from '../review/annotations.ts';
 import { lintReport } from '../review/json.ts';
+import { applyFixes, lint } from '../review/lint/lint.ts';
 import { renderMarkdown } from '../review/markdown.ts';
 import { countFindings, type Report } from '../review/report.ts';
 import { renderSarif } from '../review/sarif.ts';
 import { renderTerminal } from '../review/terminal.ts';
-import { compileSnapshot } from '../snapshot/compile.ts';
+import { compileSnapshot, type CompileResult } from '../snapshot/compile.ts';
 import { EXIT, Failure } from './failure.ts';
 import { wantsColour } from './output.ts';
 import { packageVersion } from './version.ts';
@@ -24,6 +26,7 @@ interface LintOptions {
   readonly format: Format;
   readonly strict: boolean;
   readonly prefix: string;
+  readonly fix: boolean;
 }
 
 /** A folder that is not served has no revision; the snapshot is thrown away. */
@@ -69,6 +72,18 @@ export const readTailnetFolder = (folder: string): ReadonlyMap<string, Uint8Arra
   }
 };
 
+const compile = (dir: string): CompileResult =>
+  compileSnapshot({ revision: NO_REVISION, files: readTailnetFolder(dir) });
+
+/** In one step, so that a server that watches the folder never sees half of it. */
+const replaceFile = (file: string, text: string): void => {
+  const real = fs.realpathSync(file);
+  const { mode } = fs.statSync(real);
+  const temporary = `${real}.${process.pid}.tmp`;
+  fs.writeFileSync(temporary, text, { mode, flag: 'wx' });
+  fs.renameSync(temporary, real);
+};
+
 const render = (report: Report, format: Format, ok: boolean, prefix: string): string => {
   switch (format) {
     case 'json':
@@ -87,10 +102,11 @@ const render = (report: Report, format: Format, ok: boolean, prefix: string): st
 export const registerLint = (program: Command): void => {
   program
     .command('lint')
-    .description('check a tailnet folder as the server would')
+    .description('check a tailnet folder as the server would, and for what is probably not meant')
     .argument('[dir]', 'the folder that holds tailnet.json5', '.')
     .addOption(new Option('--format <format>', 'how to say it').choices(FORMATS).default('text'))
     .option('--strict', 'warnings fail, too', false)
+    .option('--fix', 'correct what can be corrected without changing the meaning', false)
     .option('--prefix <path>', 'where the folder lies in the repository, for sarif and github', '')
     .addHelpText(
       'after',
@@ -98,7 +114,16 @@ export const registerLint = (program: Command): void => {
     )
     .action((dir: string, options: LintOptions, command: Command) => {
       const { json = false } = command.optsWithGlobals<{ json?: boolean }>();
-      const { diagnostics, folder } = compileSnapshot({ revision: NO_REVISION, files: readTailnetFolder(dir) });
+      if (options.fix) {
+        const compiled = compile(dir);
+        const fixed = applyFixes(lint(compiled, Date.now()).fixes, compiled.folder.files);
+        for (const [file, text] of fixed.files) replaceFile(path.join(dir, file), text);
+        const names = fixed.files.size === 0 ? '' : ` in ${[...fixed.files.keys()].join(', ')}`;
+        process.stderr.write(`Fixed ${fixed.count} finding${fixed.count === 1 ? '' : 's'}${names}.\n`);
+      }
+      const compiled = compile(dir);
+      const { folder } = compiled;
+      const { diagnostics } = lint(compiled, Date.now());
       const report: Report = {
         diagnostics,
         sources: new Map(folder.files.map(({ file, text }) => [file, text])),

@@ -96,6 +96,19 @@ test('a folder that is not there, or a format that is none: exit code 2', () => 
   assert.equal(lint(broken, '--format', 'html').status, 2);
 });
 
+test('--fix corrects the files and says so; what is left is reported', () => {
+  const dir = folder('fixable', {
+    'tailnet.json5': "{ name: 'example.com' }\n",
+    'users.json5': "{ users: [{ login: 'alice@example.com', role: 'owner' }] }\n",
+    'policy.json5': '{\n  "groups": {\n    "group:a": [], // nobody\n  },\n}\n',
+  });
+  const { status, out, err } = lint(dir, '--fix');
+  assert.deepEqual([status, err], [0, 'Fixed 1 finding in policy.json5.\n']);
+  assert.match(out, /^warning\[lint\/no-rules\]/);
+  assert.equal(fs.readFileSync(path.join(dir, 'policy.json5'), 'utf8'), '{\n  "groups": {\n  },\n}\n');
+  assert.deepEqual(fs.readdirSync(dir).sort(), ['policy.json5', 'tailnet.json5', 'users.json5']);
+});
+
 test('a pipe in the place of a file holds nothing up', { skip: process.platform === 'win32' }, () => {
   const dir = folder('pipe', {});
   assert.equal(spawnSync('mkfifo', [path.join(dir, 'tailnet.json5')]).status, 0);

@@ -41,7 +41,7 @@ const untestedTag: LintRule = {
   *check({ policy, folder }) {
     if (!policy || policy.tests.length === 0) return;
     const named = new Set<string>();
-    for (const { source, accept, deny } of [...policy.tests]) {
+    for (const { source, accept, deny } of policy.tests) {
       named.add(source);
       for (const { text } of [...accept, ...deny]) named.add(text.slice(0, Math.max(text.lastIndexOf(':'), 0)));
     }

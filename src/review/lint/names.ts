@@ -122,7 +122,7 @@ const FOLD: Readonly<Record<string, string>> = {
 
 /** Equal for names that a reader can take for each other. */
 export const skeletonOf = (name: string): string =>
-  [...name.normalize('NFKC').toLowerCase()]
+  Array.from(name.normalize('NFKC').toLowerCase())
     .map((letter) => FOLD[letter] ?? letter)
     .join('')
     .replaceAll('rn', 'm')
