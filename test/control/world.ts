@@ -139,13 +139,20 @@ export const snapshotOf = (files: Record<string, unknown> = {}): Snapshot => {
   return snapshot;
 };
 
+/** What went to the log. */
+export interface Noted {
+  readonly level: string;
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 export interface World<Netmap extends MapSource = ToldNetmap> {
   readonly control: Control;
   readonly registry: Registry;
   readonly netmap: Netmap;
   readonly port: number;
   readonly serverKey: Uint8Array;
-  readonly notes: readonly { readonly level: string; readonly event: string }[];
+  readonly notes: readonly Noted[];
   readonly setSnapshot: (snapshot: Snapshot) => void;
   readonly connect: (machine?: KeyPair, version?: number) => Promise<Client>;
   readonly close: () => Promise<void>;
@@ -180,7 +187,7 @@ const openWorldOf = async <Netmap extends MapSource>(
   const now = options.now ?? Date.now;
   const noiseKey = newKeyPair();
   let snapshot = snapshotOf(options.files);
-  const notes: { level: string; event: string }[] = [];
+  const notes: Noted[] = [];
   const control = createControl(
     {
       crypto: nativeCrypto,
@@ -192,7 +199,7 @@ const openWorldOf = async <Netmap extends MapSource>(
       netmap,
       meter: { count: () => {}, observe: () => {} },
       note: (level, event, fields) => {
-        notes.push({ level, event });
+        notes.push({ level, event, fields: fields ?? {} });
         if (level === 'error') console.error(event, fields);
       },
       ...options.ports,
@@ -293,7 +300,12 @@ export const upgradeHead = (handshake: Uint8Array, more = ''): string =>
   'POST /ts2021 HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: tailscale-control-protocol\r\nContent-Length: 0\r\n' +
   `X-Tailscale-Handshake: ${formatBase64(handshake)}\r\n${more}\r\n`;
 
-const connect = async (port: number, serverKey: Uint8Array, machine: KeyPair, version: number): Promise<Client> => {
+export const connect = async (
+  port: number,
+  serverKey: Uint8Array,
+  machine: KeyPair,
+  version: number,
+): Promise<Client> => {
   const initiation = initiate(nativeCrypto, machine, newKeyPair(), serverKey, version);
   const { socket, seen } = await openUpgrade(port, upgradeHead(initiation.message), (seen) => {
     const at = headEnd(seen);

@@ -13,7 +13,7 @@ import { keyBytes, parseMachineKey } from '../../src/keys/text.ts';
 import { connect, machineKeyOf, newKeyPair, newNodeKey } from '../control/world.ts';
 import { Server } from '../interop/server.ts';
 
-const KILLS = Number(process.env['TAILPLANE_KILLS'] ?? 5);
+const KILLS = Number(process.env['TAILPLANE_KILLS'] ?? 3);
 const CALLERS = 12;
 const CAPVER = 130;
 const EXAMPLE = path.join(import.meta.dirname, '../../tailnet.example');
