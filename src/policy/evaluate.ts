@@ -1,43 +1,47 @@
 // May this reach that, and which line says so? Answered from the document itself, without the filter compiler, so that the
 // two can be held against each other. For a denial it names the rules that came nearest and what each lacked.
 
-import { familyOf, isExitRoute, prefixContains, prefixRange, type Address } from '../base/address.ts';
-import { addressRange, setHasAddress, setTouches, type IpSet } from '../base/ipset.ts';
-import type { Span } from '../base/diagnostic.ts';
-import type { NodeId, UserId } from '../base/ids.ts';
+import { familyOf, isExitRoute, prefixContains, type Address } from '../base/address.ts';
 import type { Json } from '../base/canonical.ts';
+import type { NodeId, UserId } from '../base/ids.ts';
+import { setHasAddress } from '../base/ipset.ts';
+import { ALL_PORTS } from '../wire/filter.ts';
 import type { CompiledPolicy } from './compile.ts';
-import type { AccessRule, Destination, SshAccessRule } from './document.ts';
+import type { AccessRule } from './document.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
-import { createMatching, letsIn, subnetsOf, type Matching, type Subject } from './matching.ts';
-import { INTERNET_SET, TAILNET_SET } from './ranges.ts';
+import {
+  explain,
+  explainLacks,
+  isAnySource,
+  lacksOf,
+  nearestOf,
+  recordsTo,
+  refer,
+  referSsh,
+  sshLacks,
+  subjectOf,
+  type Context,
+  type Lack,
+  type NearMiss,
+  type Packet,
+  type RuleReference,
+} from './lacks.ts';
+import { createMatching, letsIn, subnetsOf } from './matching.ts';
 import type { SelectorKind } from './selector.ts';
-import { ALL_PORTS, type PortRange } from '../wire/filter.ts';
+
+export type { Lack, NearMiss, RuleReference };
 
 /** A node, or an address that may belong to a node, to a subnet or to the internet. */
 export type Party = { readonly node: NodeId } | { readonly address: Address };
 
-export interface RuleReference {
-  readonly section: 'acls' | 'grants' | 'ssh' | 'default';
-  /** From 0. */
-  readonly index: number;
-  /** Absent for the allow-all of a policy that has no rules. */
-  readonly at?: Span;
-}
-
-export type Lack = 'source' | 'posture' | 'destination' | 'via' | 'protocol' | 'port' | 'user';
-
-/** A rule that nearly allowed it. */
-export interface NearMiss extends RuleReference {
-  /** What kept the rule from applying. */
-  readonly lacks: readonly Lack[];
-  /** One sentence. */
-  readonly explanation: string;
-}
-
 export type Verdict =
   | { readonly allowed: true; readonly rule: RuleReference }
-  | { readonly allowed: false; readonly nearest: readonly NearMiss[] };
+  | {
+      readonly allowed: false;
+      readonly nearest: readonly NearMiss[];
+      /** Why no rule could have helped, as a sentence; absent where one could. */
+      readonly reason?: string;
+    };
 
 export type SshVerdict =
   | { readonly action: 'accept' | 'check'; readonly checkPeriodMs: number; readonly rule: RuleReference }
@@ -62,9 +66,6 @@ export interface Evaluator {
   evaluateCapabilities(source: NodeId, destination: NodeId): ReadonlyMap<string, CapabilityVerdict>;
 }
 
-/** How many near misses a denial names. */
-const NEAREST = 3;
-
 const COMPANIONS: readonly (readonly [string, string])[] = [
   ['tailscale.com/cap/drive', 'tailscale.com/cap/drive-sharer'],
   ['tailscale.com/cap/relay', 'tailscale.com/cap/relay-target'],
@@ -74,19 +75,9 @@ const COMPANIONS: readonly (readonly [string, string])[] = [
 export const accessRulesOf = ({ document }: CompiledPolicy): readonly AccessRule[] | null =>
   document && (document.acls ?? document.grants) ? [...(document.grants ?? []), ...(document.acls ?? [])] : null;
 
-const refer = ({ section, index, at }: AccessRule): RuleReference => ({ section, index, at });
-const referSsh = ({ index, at }: SshAccessRule): RuleReference => ({ section: 'ssh', index, at });
+const UNCARRIED = 'No node has this address, and no approved route holds it.';
+const UNOPENED = 'A policy without rules opens TCP, UDP and ICMP to sources in the tailnet.';
 const ALLOW_ALL: RuleReference = Object.freeze({ section: 'default', index: 0 });
-
-interface Packet {
-  readonly source: Address;
-  readonly from: PolicyNode | undefined;
-  readonly destination: Address;
-  /** The node that takes it in: the destination itself, a subnet router or an exit node. */
-  readonly enforcer: PolicyNode;
-  readonly port: number;
-  readonly protocol: number;
-}
 
 export const createEvaluator = (
   policy: CompiledPolicy,
@@ -153,6 +144,12 @@ export const createEvaluator = (
     for (const rule of sshRules) {
       const lacks = sshLacks(matching, rule, from, to, user);
       if (lacks.length === 0) {
+        const isRecorded = [...byId.values()].some(({ tags }) => tags.some((tag) => rule.recorders.includes(tag)));
+        if (rule.enforceRecorder && rule.recorders.length > 0 && !isRecorded) {
+          // The rule decides, so those after it don't.
+          const explanation = explainLacks(`ssh rule ${rule.index + 1}`, ['recorder']);
+          return { action: 'deny', nearest: [{ ...referSsh(rule), lacks: ['recorder'], explanation }] };
+        }
         const checkPeriodMs = rule.action === 'check' ? rule.checkPeriodMs : 0;
         return { action: rule.action, checkPeriodMs, rule: referSsh(rule) };
       }
@@ -168,8 +165,10 @@ export const createEvaluator = (
         const open = packets.some(
           (packet) => letsIn(null, [ALL_PORTS], packet).protocol && isAnySource(context, packet),
         );
-        return open ? { allowed: true, rule: ALLOW_ALL } : { allowed: false, nearest: [] };
+        if (open) return { allowed: true, rule: ALLOW_ALL };
+        return { allowed: false, nearest: [], reason: packets.length === 0 ? UNCARRIED : UNOPENED };
       }
+      if (packets.length === 0) return { allowed: false, nearest: [], reason: UNCARRIED };
       const misses: NearMiss[] = [];
       for (const rule of rules) {
         let fewest: readonly Lack[] | undefined;
@@ -182,6 +181,7 @@ export const createEvaluator = (
       }
       const recorder = document?.ssh.find((rule) => packets.some((packet) => recordsTo(context, rule, packet)));
       if (recorder) return { allowed: true, rule: referSsh(recorder) };
+      if (rules.length === 0) return { allowed: false, nearest: [], reason: 'The policy has no rules.' };
       return { allowed: false, nearest: nearestOf(misses) };
     },
     evaluateSsh,
@@ -208,157 +208,6 @@ export const createEvaluator = (
       capabilitiesOf(context, rules ?? [], nodeOf(source), nodeOf(destination)),
   };
 };
-
-interface Context {
-  readonly matching: Matching;
-  readonly subnets: IpSet;
-  readonly subjectOf: (node: PolicyNode) => Subject;
-}
-
-const subjectOf = (node: PolicyNode, userOf: (id: UserId) => PolicyUser | undefined): Subject => {
-  const untagged = node.tags.length === 0 && node.user !== null;
-  return {
-    isNode: true,
-    owner: (untagged && node.user !== null ? userOf(node.user) : undefined) ?? null,
-    untagged,
-    tags: node.tags,
-    addresses: node.addresses,
-    posture: node.posture,
-  };
-};
-
-const bareAddress = (address: Address): Subject => ({
-  isNode: false,
-  owner: null,
-  untagged: false,
-  tags: [],
-  addresses: [address],
-  posture: undefined,
-});
-
-const senderOf = (context: Context, { source, from }: Packet): Subject =>
-  from ? context.subjectOf(from) : bareAddress(source);
-
-const isAnySource = ({ subnets }: Context, { source, from }: Packet): boolean =>
-  from !== undefined || setHasAddress(TAILNET_SET, source) || setHasAddress(subnets, source);
-
-/** A posture is asked of nodes; what comes from outside the tailnet's own addresses has none and isn't asked. */
-const passesPosture = (
-  { matching }: Context,
-  rule: { readonly srcPosture: readonly string[] },
-  packet: Packet,
-  sender: Subject,
-): boolean =>
-  rule.srcPosture.length === 0 ||
-  (sender.isNode ? matching.hasPosture(rule.srcPosture, sender) : !setHasAddress(TAILNET_SET, packet.source));
-
-const overlapsRoutes = (set: IpSet, node: PolicyNode): boolean =>
-  node.approvedRoutes.some((route) => !isExitRoute(route) && setTouches(set, prefixRange(route)));
-
-/** What of a destination the packet lacks. */
-const destinationLacks = (
-  context: Context,
-  rule: AccessRule,
-  selector: SelectorKind,
-  packet: Packet,
-  sender: Subject,
-): Lack[] => {
-  const { matching } = context;
-  const { enforcer, destination } = packet;
-  const steered = rule.via.length > 0;
-  const isVia = !steered || rule.via.some((tag) => enforcer.tags.includes(tag));
-  const isOwn = enforcer.addresses.includes(destination);
-  const wrong: Lack[] = ['destination'];
-  switch (selector.kind) {
-    case 'any':
-      return steered ? wrong : [];
-    case 'internet': {
-      const fits = enforcer.approvedRoutes.some(isExitRoute) && setHasAddress(INTERNET_SET, destination);
-      return fits ? (isVia ? [] : ['via']) : wrong;
-    }
-    case 'self': {
-      const to = context.subjectOf(enforcer);
-      const sameUser = to.untagged && sender.untagged && packet.from?.user === enforcer.user;
-      return isOwn && sameUser ? [] : wrong;
-    }
-    default: {
-      const set = matching.addressesOf(selector);
-      if (!set) return !steered && isOwn && matching.identifies(selector, context.subjectOf(enforcer)) ? [] : wrong;
-      if (!setHasAddress(set, destination)) return wrong;
-      const routed = overlapsRoutes(set, enforcer);
-      if (steered) return routed ? (isVia ? [] : ['via']) : wrong;
-      return routed || enforcer.addresses.some((address) => setTouches(set, addressRange(address))) ? [] : wrong;
-    }
-  }
-};
-
-/** The openings of a rule at one destination. */
-const openingsAt = (
-  rule: AccessRule,
-  { ports }: Destination,
-): readonly { readonly protocol: number | null; readonly ports: readonly PortRange[] }[] =>
-  rule.traffic.map((traffic) => ({ protocol: traffic.protocol, ports: ports ?? traffic.ports }));
-
-/** What the rule lacks to let the packet in; empty: it does. */
-const lacksOf = (context: Context, rule: AccessRule, packet: Packet): readonly Lack[] => {
-  const sender = senderOf(context, packet);
-  const lacks: Lack[] = [];
-  if (!context.matching.comesFrom(rule.sources, sender, packet.source)) lacks.push('source');
-  else if (!passesPosture(context, rule, packet, sender)) lacks.push('posture');
-  let fewest: readonly Lack[] = ['destination', 'protocol', 'port'];
-  for (const destination of rule.destinations) {
-    const wrong = destinationLacks(context, rule, destination.selector, packet, sender);
-    for (const { protocol, ports } of openingsAt(rule, destination)) {
-      const opening = letsIn(protocol, ports, packet);
-      const all: Lack[] = [...wrong];
-      if (!opening.protocol) all.push('protocol');
-      if (!opening.port) all.push('port');
-      if (all.length < fewest.length) fewest = all;
-    }
-  }
-  return [...lacks, ...fewest];
-};
-
-/** Whether the packet is the recording of an SSH session: from a destination of the rule to port 80 of a recorder. */
-const recordsTo = (context: Context, rule: SshAccessRule, packet: Packet): boolean => {
-  if (packet.from === undefined || !packet.enforcer.addresses.includes(packet.destination)) return false;
-  const opening = letsIn(6, [{ First: 80, Last: 80 }], packet);
-  if (!opening.protocol || !opening.port || !rule.recorders.some((tag) => packet.enforcer.tags.includes(tag)))
-    return false;
-  const recorded = context.subjectOf(packet.from);
-  return rule.destinations.some((selector) =>
-    selector.kind === 'self'
-      ? rule.sources.some((source) => context.matching.identifies(source, recorded))
-      : context.matching.identifies(selector, recorded),
-  );
-};
-
-const sshLacks = (
-  matching: Matching,
-  rule: SshAccessRule,
-  from: Subject,
-  to: Subject,
-  user: string,
-): readonly Lack[] => {
-  const lacks: Lack[] = [];
-  if (!rule.sources.some((source) => matching.identifies(source, from))) lacks.push('source');
-  else if (!matching.hasPosture(rule.srcPosture, from)) lacks.push('posture');
-  const sameUser = from.untagged && to.untagged && from.owner !== null && from.owner.id === to.owner?.id;
-  const isDestination = rule.destinations.some((selector) =>
-    selector.kind === 'self' ? sameUser : matching.identifies(selector, to),
-  );
-  if (!isDestination) lacks.push('destination');
-  if (!mayBe(rule, from.owner, user)) lacks.push('user');
-  return lacks;
-};
-
-/** Whether the rule lets the person log in under the name. */
-export const mayBe = (rule: SshAccessRule, person: PolicyUser | null, name: string): boolean =>
-  rule.users.some((user) => {
-    if (user.kind === 'login') return user.name === name;
-    if (user.kind === 'nonroot') return name !== 'root';
-    return person !== null && person.login === `${name}@${user.domain}`;
-  });
 
 const capabilitiesOf = (
   context: Context,
@@ -410,25 +259,3 @@ const capabilitiesOf = (
 };
 
 const isUntagged = (node: PolicyNode): boolean => node.tags.length === 0 && node.user !== null;
-
-const nearestOf = (misses: readonly NearMiss[]): readonly NearMiss[] =>
-  misses.toSorted((a, b) => a.lacks.length - b.lacks.length).slice(0, NEAREST);
-
-const LACKS: Record<Lack, string> = {
-  source: 'does not name this source',
-  posture: 'asks for a device posture that this source does not have',
-  destination: 'does not name this destination',
-  via: 'steers this traffic through other routers',
-  protocol: 'is for another protocol',
-  port: 'does not open this port',
-  user: 'does not allow this user',
-};
-
-const explainLacks = (what: string, lacks: readonly Lack[]): string => {
-  const texts = lacks.map((lack) => LACKS[lack]);
-  const last = texts.pop();
-  return `${what} ${texts.length > 0 ? `${texts.join(', ')} and ` : ''}${last}.`;
-};
-
-const explain = ({ section, index }: AccessRule, lacks: readonly Lack[]): string =>
-  explainLacks(`${section} rule ${index + 1}`, lacks);

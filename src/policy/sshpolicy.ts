@@ -3,7 +3,7 @@
 
 import type { UserId } from '../base/ids.ts';
 import type { SshAction, SshPolicy, SshPrincipal, SshRule } from '../wire/ssh.ts';
-import { addAll, bitsOf, hasBit, type Bitset } from './bitset.ts';
+import { addAll, addBit, bitsOf, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledSshRule } from './compile.ts';
 import type { SshLogin } from './document.ts';
 import type { PolicyUser } from './facts.ts';
@@ -72,27 +72,41 @@ const sshUsersOf = (users: readonly SshLogin[]): Record<string, string> => {
   return Object.fromEntries(map);
 };
 
+/** `ip:port` of every node that carries a tag of the rule's recorders. */
+const recorderAddresses = (state: Membership, compiled: CompiledSshRule): readonly string[] => {
+  const recording = state.classes.flatMap((cls) =>
+    cls?.identityAtoms.some((atom) => compiled.recorders.includes(atom)) === true ? [cls.index] : [],
+  );
+  const addresses: string[] = [];
+  for (const { node } of entriesOf(state, recording)) {
+    for (const address of node.addresses) addresses.push(address.includes(':') ? `[${address}]:80` : `${address}:80`);
+  }
+  return addresses.sort();
+};
+
+/** The rule demands a recording, and nobody is there to make it: a client without recorders would just not record. */
+const lacksRecorder = (state: Membership, compiled: CompiledSshRule): boolean =>
+  compiled.recorders.length > 0 &&
+  compiled.rule.enforceRecorder &&
+  !state.classes.some((cls) => cls?.identityAtoms.some((atom) => compiled.recorders.includes(atom)));
+
 const actionOf = (state: Membership, compiled: CompiledSshRule): SshAction => {
   const { action, enforceRecorder } = compiled.rule;
   const base = action === 'check' ? CHECK : ACCEPT;
   if (compiled.recorders.length === 0) return base;
-  const recording = state.classes.filter((cls) => cls?.identityAtoms.some((atom) => compiled.recorders.includes(atom)));
-  const addresses: string[] = [];
-  for (const { node } of entriesOf(
-    state,
-    recording.flatMap((cls) => cls?.index ?? []),
-  )) {
-    for (const address of node.addresses) addresses.push(address.includes(':') ? `[${address}]:80` : `${address}:80`);
-  }
+  const recorders = recorderAddresses(state, compiled);
+  if (recorders.length === 0) return enforceRecorder ? UNRECORDED : base;
   const message = 'The session recorder is away.';
   return {
     ...base,
-    recorders: addresses.sort(),
+    recorders,
     ...(enforceRecorder
       ? { onRecordingFailure: { RejectSessionWithMessage: message, TerminateSessionWithMessage: message } }
       : {}),
   };
 };
+
+const UNRECORDED: SshAction = Object.freeze({ reject: true, message: 'There is no session recorder.\n' });
 
 /** A user's untagged devices among the sources, by user in the order of their ids. */
 const sourcesByUser = (
@@ -250,6 +264,7 @@ export const sshDecision = (
     const owner = source.cls.tagged || source.node.user === null ? undefined : state.userOf(source.node.user);
     const localUser = localUserOf(compiled.rule.users, owner, name);
     if (localUser === undefined) continue;
+    if (lacksRecorder(state, compiled)) return DENY;
     const { action, checkPeriodMs, index } = compiled.rule;
     return { action, checkPeriodMs: action === 'check' ? checkPeriodMs : 0, ruleIndex: index, localUser };
   }
@@ -263,5 +278,9 @@ export const touchSsh = (state: Membership, cls: NodeClass, touched: Bitset): vo
     if (!records && !isSource(state, compiled, cls)) continue;
     state.sharedSsh.delete(compiled);
     addAll(touched, destinations);
+    if (!records) continue;
+    // A recorder is named wherever the rule stands: also on source nodes for themselves, and on a user's own devices.
+    addAll(touched, (state.sets[compiled.sources] as SetState).identity);
+    if (compiled.self) for (const other of state.classes) if (other?.tagged === false) addBit(touched, other.index);
   }
 };

@@ -67,6 +67,7 @@ export const sshAnswers = ({ rules }: SshPolicy, source: Address, user: string):
     if (!principals.some(({ nodeIP }) => nodeIP === source)) continue;
     const mapped = sshUsers[user] ?? sshUsers['*'];
     if (mapped === undefined || mapped === '') continue;
+    if (action.reject === true) return 'deny';
     return action.accept === true ? 'accept' : 'check';
   }
   return 'deny';

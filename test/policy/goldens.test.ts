@@ -104,7 +104,9 @@ const askText = (policy: CompiledPolicy, nodes: readonly PolicyNode[], question:
     /^\d+$/.test(text) ? { node: Number(text) as NodeId } : { address: address(text) };
   const number = { tcp: 6, udp: 17, icmp: 1 }[protocol ?? ''] ?? Number(protocol);
   const verdict = evaluator.evaluate(party(source), party(destination), Number(port), number);
-  if (!verdict.allowed) return ['  denied', ...verdict.nearest.map(missText)];
+  if (!verdict.allowed) {
+    return [`  denied${verdict.reason === undefined ? '' : `: ${verdict.reason}`}`, ...verdict.nearest.map(missText)];
+  }
   const { at, section, index } = verdict.rule;
   return [`  allowed by ${at ? `${section} rule ${index + 1}, line ${at.start.line}` : 'the absence of rules'}`];
 };

@@ -182,12 +182,17 @@ const grant = withPosture(
 );
 
 const ssh = withPosture(
-  fc.record({
-    action: fc.constantFrom('accept', 'check'),
-    src: some([...PEOPLE, 'tag:a', 'autogroup:tagged'], 2),
-    dst: some(['tag:a', 'tag:b', 'autogroup:self'], 2),
-    users: some(['root', 'deploy', 'autogroup:nonroot', 'localpart:*@example.com'], 2),
-  }),
+  fc.record(
+    {
+      action: fc.constantFrom('accept', 'check'),
+      src: some([...PEOPLE, 'tag:a', 'autogroup:tagged'], 2),
+      dst: some(['tag:a', 'tag:b', 'autogroup:self'], 2),
+      users: some(['root', 'deploy', 'autogroup:nonroot', 'localpart:*@example.com'], 2),
+      recorder: fc.constant(['tag:c']),
+      enforceRecorder: fc.boolean(),
+    },
+    { requiredKeys: ['action', 'src', 'dst', 'users'] },
+  ),
 );
 
 const TABLES = {
