@@ -124,6 +124,7 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
           return message?.pieces;
         },
         close: () => {
+          if (!open) return;
           open = false;
           idle.delete(session);
           busy.delete(session);

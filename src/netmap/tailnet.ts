@@ -55,7 +55,7 @@ export interface MapStream {
    * is pending. Pieces are shared between streams and must not be changed.
    */
   readonly next: () => readonly Uint8Array[] | undefined;
-  /** Must be called once; afterwards `next` gives undefined and `wake` is not called. */
+  /** Afterwards `next` gives undefined and `wake` is not called. */
   readonly close: () => void;
 }
 

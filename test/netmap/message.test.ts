@@ -332,6 +332,12 @@ test('a closed stream is not woken any more and costs nothing', () => {
   assert.deepEqual(table.woken, new Set());
   assert.equal(table.pieces(2), undefined);
   assert.equal(table.tailnet.stats().streams, 1);
+  const closed = table.streams.get(2);
+  table.open(2);
+  closed?.close();
+  table.read(1);
+  table.change(1, { endpoints: ['192.0.2.1:2'] });
+  assert.deepEqual(table.woken, new Set([2]), 'closing it again does not touch the stream that came after');
 });
 
 test('without peers only the parts are sent, and changes of peers say nothing', () => {
