@@ -9,13 +9,11 @@ import type { Random } from '../keys/crypto.ts';
 import { encodeMessage, encodeRawFrame } from '../wire/framing.ts';
 import type { PingRequest } from '../wire/map.ts';
 import type { Call } from './connection.ts';
-import type { Control } from './ports.ts';
+import type { Control, ControlLimits } from './ports.ts';
 import type { Presence } from './presence.ts';
 
 const PATH = '/machine/ping/';
 const TOKEN_BYTES = 20;
-const PING_MS = 15_000;
-const CALL_MS = 60_000;
 const OFFLINE = refuse('control/offline', 'The node is not connected.');
 const SILENT = refuse('control/silent', 'The node did not answer in time.');
 
@@ -29,7 +27,12 @@ interface Question {
   readonly answered: (body: Uint8Array) => void;
 }
 
-export const createCallbacks = (presence: Presence, random: Random, now: () => number): Callbacks => {
+export const createCallbacks = (
+  presence: Presence,
+  random: Random,
+  now: () => number,
+  limits: ControlLimits,
+): Callbacks => {
   const questions = new Map<string, Question>();
 
   const ask = (node: NodeId, wish: Omit<PingRequest, 'URL'>, timeoutMs: number): Promise<Outcome<Uint8Array>> => {
@@ -56,10 +59,10 @@ export const createCallbacks = (presence: Presence, random: Random, now: () => n
   return {
     ping: async (node) => {
       const startMs = now();
-      const answer = await ask(node, {}, PING_MS);
+      const answer = await ask(node, {}, limits.pingMs);
       return answer.ok ? accept(now() - startMs) : answer;
     },
-    callNode: (node, request) => ask(node, { Types: 'c2n', Payload: formatBase64(request) }, CALL_MS),
+    callNode: (node, request) => ask(node, { Types: 'c2n', Payload: formatBase64(request) }, limits.callMs),
     handle: async (call) => {
       const question = questions.get(call.path.slice(PATH.length));
       const session = question && presence.sessionOf(question.node);

@@ -36,6 +36,8 @@ export const DEFAULT_LIMITS: ControlLimits = {
   gatherMs: 50,
   keepAliveMs: 50_000,
   loginMs: 15 * 60_000,
+  pingMs: 15_000,
+  callMs: 60_000,
 };
 
 /** How long work may keep the event loop from its sockets. */
@@ -62,7 +64,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const presence = createPresence({ now, registry, netmap, snapshot, note, offlineGraceMs });
   const logins = createLogins({ now, random, registry, standing, snapshot, url, loginMs });
   const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
-  const callbacks = createCallbacks(presence, random, now);
+  const callbacks = createCallbacks(presence, random, now, limits);
   const errands = createErrands({ registry, netmap, standing, note, publishDns: ports.publishDns });
   const shared = { now, netmap, presence, scheduler, standing, observer, limits, meter, note };
   const register = createRegisterHandler({ ...shared, registry, snapshot, logins });

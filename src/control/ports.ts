@@ -88,6 +88,9 @@ export interface ControlLimits {
   readonly keepAliveMs: number;
   /** How long a person has to finish a login or an SSH check. */
   readonly loginMs: number;
+  /** How long a client has to answer a ping, and a call into it. */
+  readonly pingMs: number;
+  readonly callMs: number;
 }
 
 /** A map stream that is open, for `tailplane debug sessions`. */

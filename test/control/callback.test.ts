@@ -66,11 +66,6 @@ test('a call into the client carries a raw request and gives its raw answer', as
   assert.equal(answer.ok && utf8Text(answer.value), 'HTTP/1.1 200 OK\r\n\r\nhi');
 });
 
-test('a node that is not connected can’t be asked', async () => {
-  const outcome = await world.control.ping(99 as NodeId);
-  assert.equal(!outcome.ok && outcome.code, 'control/offline');
-});
-
 test('set-dns publishes the challenge of the node’s own name and nothing else', async () => {
   const { client, NodeKey, id } = await join();
   const name = world.registry.view.nodes.get(id)!.name;

@@ -458,7 +458,7 @@ const readMap = (stream: http2.ClientHttp2Stream): Promise<MapReader> =>
 export const machineKeyOf = (client: Client): string => formatMachineKey(client.machine.publicKey);
 
 /** Waits until `is` holds. */
-export const until = async (is: () => boolean, limitMs = 2000): Promise<void> => {
+export const until = async (is: () => boolean, limitMs = 5000): Promise<void> => {
   const endMs = performance.now() + limitMs;
   while (!is() && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 5));
   if (!is()) throw new Error('it did not come to pass');
