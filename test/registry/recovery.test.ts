@@ -51,6 +51,14 @@ test('the machine is lost, and restored on another', { timeout: 120_000 }, async
     assert.equal((nodes as unknown[]).length, 20);
 
     for (const command of commandsUnder('Make a backup')) assert.match(await type(command, first), /20 nodes/);
+    assert.match(
+      await type('tailplane backup tailnet.backup', first),
+      /cli\/would-overwrite\]: tailnet\.backup is there already/,
+    );
+    assert.match(
+      await type('tailplane restore tailnet.backup --apply', first),
+      /registry\/in-use\]: The data folder \S+ is in use by process \d+ on \S+ \(tailplane serve/,
+    );
     // The disk dies; the backup was on another one.
     server.task.signal('SIGKILL');
     const second = await machineAt('second');
