@@ -40,7 +40,7 @@ const skip = buildPebble();
 const startDns = async (): Promise<net.Server> => {
   const server = net.createServer((socket) => {
     socket.on('error', () => {});
-    socket.on('data', (message) => {
+    socket.on('data', (message: Buffer) => {
       const query = message.subarray(2);
       let end = 12;
       while (query[end] !== 0) end += (query[end] as number) + 1;

@@ -10,14 +10,16 @@ import { program } from './machine.ts';
 import { eventually, freePort, Hopeless, Task } from './task.ts';
 
 /** What the network between clients is like. */
-export type Weather = 'clear' | 'relayed';
+export type Weather = 'clear' | 'indirect' | 'relayed';
 
 /**
  * In clear weather clients reach each other's UDP sockets on loopback. In relayed weather a client has no UDP at all
- * (magicsock/debugknobs.go), so that everything goes through a DERP relay over TLS.
+ * (magicsock/debugknobs.go), so that everything goes through a DERP relay over TLS. In indirect weather clients have UDP for
+ * STUN, but not to each other.
  */
 const WEATHER: Record<Weather, Record<string, string>> = {
   clear: {},
+  indirect: { TS_DEBUG_NEVER_DIRECT_UDP: 'true' },
   relayed: { TS_DEBUG_ALWAYS_USE_DERP: 'true' },
 };
 

@@ -4,17 +4,17 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
-import type { Client, Weather } from './client.ts';
+import type { Client } from './client.ts';
 import { skip } from './machine.ts';
 import { seeEachOther, Tailnet } from './tailnet.ts';
 
 const EXAMPLE = path.join(import.meta.dirname, '../../tailnet.example');
 
-const TITLE: Record<Weather, string> = {
+const TITLE: Record<'clear' | 'relayed', string> = {
   clear: 'two clients',
   relayed: 'two clients with no direct path (TS_DEBUG_ALWAYS_USE_DERP)',
 };
-const PONG: Record<Weather, RegExp> = {
+const PONG: Record<'clear' | 'relayed', RegExp> = {
   clear: /^pong from beta \(100\.[\d.]+\) via 127\.0\.0\.1:\d+ in /m,
   relayed: /^pong from beta \(100\.[\d.]+\) via DERP\([^)]+\) in /m,
 };
