@@ -260,7 +260,7 @@ const capabilityProblem = (
     : undefined;
 };
 
-export const readApp = (problems: Problems, members: readonly LocatedMember[]): AccessRule['app'] =>
+const readApp = (problems: Problems, members: readonly LocatedMember[]): AccessRule['app'] =>
   members.flatMap(({ key, keySpan, value }) => {
     const problem = capabilityProblem(key);
     if (problem)

@@ -10,7 +10,7 @@ const IS_ADMIN = 'https://tailscale.com/cap/is-admin';
 const IS_OWNER = 'https://tailscale.com/cap/is-owner';
 const ADMIN_ROLES: ReadonlySet<string> = new Set(['owner', 'admin', 'it-admin', 'network-admin']);
 
-export const DISABLE_IPV4 = 'disable-ipv4';
+const DISABLE_IPV4 = 'disable-ipv4';
 const NO_VALUES = null;
 
 /** The attributes of every node of the class. */

@@ -1,7 +1,7 @@
 // What a selector means, asked of one node or one address at a time and straight from the document. The evaluator and the
 // tests of a policy stand on this; the filter compiler doesn't, so that each can be held against the other.
 
-import { addressRange, ipSetOfRanges, setCovers, setHasAddress, type IpRange, type IpSet } from '../base/ipset.ts';
+import { ipSetOfRanges, setHasAddress, type IpRange, type IpSet } from '../base/ipset.ts';
 import { isExitRoute, prefixRange, type Address, type Prefix } from '../base/address.ts';
 import type { Json } from '../base/canonical.ts';
 import type { PolicyDocument } from './document.ts';
@@ -94,8 +94,6 @@ const isInside = (address: Address, ...sets: readonly IpSet[]): boolean =>
 /** Approved subnets, without exit routes. */
 export const subnetsOf = (routes: Iterable<Prefix>): IpSet =>
   ipSetOfRanges([...new Set(routes)].flatMap((route): IpRange[] => (isExitRoute(route) ? [] : [prefixRange(route)])));
-
-export const coversAddress = (set: IpSet, address: Address): boolean => setCovers(set, addressRange(address));
 
 /**
  * Whether an allowance for `protocol` (null: unspecified) and `ports` lets a packet in, as wgengine/filter decides: an

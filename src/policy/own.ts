@@ -44,7 +44,7 @@ const kinOf = (state: Membership, owner: UserId, classes: readonly NodeClass[]):
 };
 
 /** The rules between the devices of the user. */
-export const ownRulesOf = (state: Membership, owner: UserId): readonly OwnRule[] => {
+const ownRulesOf = (state: Membership, owner: UserId): readonly OwnRule[] => {
   const known = state.ownRules.get(owner);
   if (known) return known;
   const classes = [...(state.classesOf.get(owner) ?? [])].sort((a, b) => a.index - b.index);

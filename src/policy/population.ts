@@ -87,7 +87,9 @@ interface Touched {
   readonly filters: Bitset;
   readonly ssh: Bitset;
   readonly peers: Bitset;
+  /** Users whose devices' filters and peers are touched, and those whose peers alone are. */
   readonly owners: Set<UserId>;
+  readonly peerOwners: Set<UserId>;
   readonly changed: Set<NodeId>;
   readonly removed: Set<NodeId>;
 }
@@ -201,6 +203,10 @@ const touchRoutes = (state: Membership, cls: NodeClass, touched: Touched): void 
     set.compact = undefined;
     addAll(touched.filters, set.receivers);
   }
+  touchRouters(state, cls, touched);
+};
+
+const touchRouters = (state: Membership, cls: NodeClass, touched: Touched): void => {
   for (const route of cls.routes) {
     for (const { id } of state.routes.routersOf(route)) {
       const router = state.nodes.get(id)?.cls;
@@ -210,20 +216,32 @@ const touchRoutes = (state: Membership, cls: NodeClass, touched: Touched): void 
   }
 };
 
+/** A node whose class, owner and addresses stay: its looks change, and which router carries its subnets may. */
+const replace = (state: Membership, entry: NodeEntry, node: PolicyNode, touched: Touched): void => {
+  const { cls } = entry;
+  state.routes.remove(entry.node, cls.routes);
+  state.routes.add(node, cls.routes);
+  entry.node = node;
+  entry.views.clear();
+  addAll(touched.peers, state.visibleOf(cls));
+  if (!cls.tagged && node.user !== null && state.selfRules.length > 0) touched.peerOwners.add(node.user);
+  touchRouters(state, cls, touched);
+};
+
 const sameList = <T>(a: readonly T[], b: readonly T[]): boolean =>
   a === b || (a.length === b.length && a.every((item, i) => item === b[i]));
 
-/** Whether two states of a node that are of one class are the same to everybody. */
-const isSameNode = (a: PolicyNode, b: PolicyNode): boolean =>
-  a === b ||
-  (a.user === b.user &&
-    a.name === b.name &&
-    a.stableId === b.stableId &&
-    a.createdMs === b.createdMs &&
-    (a.alive ?? true) === (b.alive ?? true) &&
-    sameList(a.tags, b.tags) &&
-    sameList(a.addresses, b.addresses) &&
-    sameList(a.approvedRoutes, b.approvedRoutes));
+/** Whether a node stays where it is for every rule. */
+const staysPut = (state: Membership, { node, cls }: NodeEntry, next: PolicyNode): boolean =>
+  node.user === next.user && sameList(node.addresses, next.addresses) && state.classFor(next) === cls;
+
+/** Whether two states of a node that stays look the same to everybody. */
+const looksSame = (a: PolicyNode, b: PolicyNode): boolean =>
+  a.name === b.name &&
+  a.stableId === b.stableId &&
+  a.createdMs === b.createdMs &&
+  (a.alive ?? true) === (b.alive ?? true) &&
+  sameList(a.tags, b.tags);
 
 const applyChange = (state: Membership, change: PopulationChange): Impact => {
   const touched: Touched = {
@@ -231,6 +249,7 @@ const applyChange = (state: Membership, change: PopulationChange): Impact => {
     ssh: createBitset(state.classes.length),
     peers: createBitset(state.classes.length),
     owners: new Set(),
+    peerOwners: new Set(),
     changed: new Set(),
     removed: new Set(),
   };
@@ -247,25 +266,31 @@ const applyChange = (state: Membership, change: PopulationChange): Impact => {
   }
   for (const node of change.upserts ?? []) {
     const before = state.nodes.get(node.id);
-    if (before && isSameNode(before.node, node) && state.classFor(node) === before.cls) {
-      before.node = node;
-      continue;
+    if (before && staysPut(state, before, node)) {
+      if (looksSame(before.node, node)) {
+        before.node = node;
+        continue;
+      }
+      replace(state, before, node, touched);
+    } else {
+      if (before) drop(before);
+      touch(state, insert(state, node), touched);
     }
-    if (before) drop(before);
-    touch(state, insert(state, node), touched);
     touched.changed.add(node.id);
     touched.removed.delete(node.id);
   }
   if (touched.changed.size + touched.removed.size > 0) state.mergePlan = undefined;
-  const own = new Set<NodeId>(touched.changed);
-  for (const owner of touched.owners) {
-    for (const cls of state.classesOf.get(owner) ?? []) for (const id of cls.byOwner.get(owner) ?? []) own.add(id);
-  }
+  const devicesOf = (owners: Iterable<UserId>): NodeId[] =>
+    [...owners].flatMap((owner) =>
+      [...(state.classesOf.get(owner) ?? [])].flatMap((cls) => [...(cls.byOwner.get(owner) ?? [])]),
+    );
+  const own = new Set([...touched.changed, ...devicesOf(touched.owners)]);
+  const ownPeers = new Set([...own, ...devicesOf(touched.peerOwners)]);
   const impact: Impact = {
     filters: nodeSetOf(state, touched.filters, own),
     ssh: nodeSetOf(state, touched.ssh, own),
     caps: nodeSetOf(state, createBitset(), touched.changed),
-    peers: nodeSetOf(state, touched.peers, own),
+    peers: nodeSetOf(state, touched.peers, ownPeers),
     changed: [...touched.changed],
     removed: [...touched.removed],
   };
@@ -281,7 +306,7 @@ const forget = (state: Membership, touched: Touched, impact: Impact): void => {
     if (cls) cls.ssh = undefined;
   });
   for (const id of impact.ssh) (state.nodes.get(id) as NodeEntry).ssh = undefined;
-  for (const owner of touched.owners) {
+  for (const owner of [...touched.owners, ...touched.peerOwners]) {
     for (const cls of state.classesOf.get(owner) ?? []) cls.peerSets.delete(owner);
   }
 };

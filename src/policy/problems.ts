@@ -45,7 +45,7 @@ export const createProblems = (): Problems => {
 export const quote = (text: string): string => JSON.stringify(text);
 
 /** The candidate nearest to a misspelled name, or undefined where none is near. */
-export const nearestName = (name: string, candidates: Iterable<string>): string | undefined => {
+const nearestName = (name: string, candidates: Iterable<string>): string | undefined => {
   if (name.length > 64) return undefined;
   let best: string | undefined;
   // The beginning that all names of a kind share, such as `tag:`, doesn't make two names alike.
