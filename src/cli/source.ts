@@ -43,6 +43,10 @@ export const renderReconcile = (status: ReconcileStatus, out: Output): string =>
   if (source.refusal)
     lines.push(`${out.style('yellow', 'source')}      ${plain(source.refusal.reason)} Asked ${source.failures} times.`);
   else if (source.checkedAtMs !== undefined) lines.push(`source      asked ${ago(source.checkedAtMs)}`);
+  const steps = status.steps.map(({ step, state }) =>
+    state === 'ok' ? step : out.style('yellow', `${step} ${state}`),
+  );
+  if (steps.length > 1) lines.push(`last run    ${steps.join(', ')}`);
   if (!status.recorded)
     lines.push(
       `${out.style('red', 'disk')}        the last good tailnet could not be written; a restart would need the source`,

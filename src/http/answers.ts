@@ -63,6 +63,8 @@ export interface StatusAnswer {
   readonly nodes: { readonly total: number; readonly online: number };
   /** Sentences on what is wrong now; empty when all is well. */
   readonly problems: readonly string[];
+  /** What was decided at run time and is not in the repository. */
+  readonly drift: readonly string[];
   readonly source: unknown;
   readonly reconcile: unknown;
   readonly registry: unknown;

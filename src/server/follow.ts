@@ -61,7 +61,21 @@ export interface FollowInputs {
 const HOOK_AGAIN_MS = 2_000;
 const HOOK_WARNING_MS = 60_000;
 
-const credentialOf = (settings: Settings): Credential | undefined => {
+/** GitHub Enterprise has its API under a path of its own host. */
+const appApiOf = (location: string): { readonly apiUrl?: string } => {
+  const url = URL.parse(location);
+  return url && url.hostname !== 'github.com' ? { apiUrl: `${url.origin}/api/v3` } : {};
+};
+
+const readCa = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    throw new StartFailure('usage', 'server/bad-setting', `The file of --source-ca, ${file}, can't be read.`);
+  }
+};
+
+const credentialOf = (location: string, settings: Settings): Credential | undefined => {
   const { sourceUser, sourceToken, githubAppId, githubAppInstallation, githubAppKey } = settings;
   if (githubAppId !== undefined && githubAppInstallation !== undefined && githubAppKey) {
     return {
@@ -69,6 +83,7 @@ const credentialOf = (settings: Settings): Credential | undefined => {
       appId: githubAppId,
       installationId: githubAppInstallation,
       privateKeyPem: githubAppKey,
+      ...appApiOf(location),
     };
   }
   if (!sourceToken) return undefined;
@@ -77,9 +92,9 @@ const credentialOf = (settings: Settings): Credential | undefined => {
     : { kind: 'basic', username: sourceUser, password: sourceToken };
 };
 
-const sourceSettingsOf = (settings: Settings, dataDir: string): SourceSettings => {
+const sourceSettingsOf = (location: string, settings: Settings, dataDir: string): SourceSettings => {
   const { branch, folder, depth, pollSeconds, sourceCa, sshKey, sshKnownHosts } = settings;
-  const credential = credentialOf(settings);
+  const credential = credentialOf(location, settings);
   return {
     dataDir,
     ...(branch === undefined ? {} : { branch }),
@@ -87,7 +102,7 @@ const sourceSettingsOf = (settings: Settings, dataDir: string): SourceSettings =
     ...(depth === undefined ? {} : { depth }),
     ...(pollSeconds === undefined ? {} : { pollMs: pollSeconds * 1000 }),
     ...(credential === undefined ? {} : { credential }),
-    ...(sourceCa === undefined ? {} : { caPem: readFileSync(sourceCa, 'utf8') }),
+    ...(sourceCa === undefined ? {} : { caPem: readCa(sourceCa) }),
     ...(sshKey === undefined ? {} : { identityFile: sshKey }),
     ...(sshKnownHosts === undefined ? {} : { knownHostsFile: sshKnownHosts }),
   };
@@ -115,7 +130,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     );
   };
   const onFault = (fault: unknown): void => log.error({ err: fault }, 'fault while following the source');
-  const opened = await openSource(location, { ...sourceSettingsOf(settings, dataFolder), onFault });
+  const opened = await openSource(location, { ...sourceSettingsOf(location, settings, dataFolder), onFault });
   if (!opened.ok) return fail(opened.reason);
   const source = opened.value;
 
@@ -170,7 +185,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
 
   const reconciled = await openReconcile({
     source,
-    origin: `${location}#${settings.branch ?? ''}:${settings.folder ?? ''}`,
+    origin: `${source.status().location}#${settings.branch ?? ''}:${settings.folder ?? ''}`,
     dataDir: dataFolder,
     now,
     sideOf: (snapshot) => guardSide(snapshot, inputs.nodes()),

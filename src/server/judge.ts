@@ -45,7 +45,7 @@ export type Verdict =
       readonly diagnostics: readonly Diagnostic[];
     };
 
-const obstacleOf = ({ code, reason }: Refusal, commit?: Revision): Obstacle => ({
+export const obstacleOf = ({ code, reason }: Refusal, commit?: Revision): Obstacle => ({
   code,
   message: reason,
   ...(commit === undefined ? {} : { commit }),
@@ -107,16 +107,18 @@ const isHeld = (verdict: Verdict | undefined): boolean => verdict !== undefined;
 
 export const judge = async (tree: SourceTree, ports: JudgePorts): Promise<Verdict> => {
   const { good, step } = ports;
-  const commits = await step(
-    'fetch',
-    async () => await commitsOf(tree, ports),
-    ({ ok }) => !ok,
+  let commits: readonly SourceCommit[] = [];
+  const strays = await step(
+    'verify',
+    async () => {
+      const since = await commitsOf(tree, ports);
+      if (!since.ok) return heldAt('verify', [obstacleOf(since)]);
+      commits = since.value;
+      return good && (await verify(tree, good.snapshot, ports));
+    },
+    isHeld,
   );
-  if (!commits.ok) return heldAt('verify', [obstacleOf(commits)]);
-  if (good) {
-    const held = await step('verify', async () => await verify(tree, good.snapshot, ports), isHeld);
-    if (held) return held;
-  }
+  if (strays) return strays;
   const { snapshot, diagnostics } = await step(
     'compile',
     () => compileSnapshot({ revision: tree.revision, files: tree.files }),
@@ -132,7 +134,7 @@ export const judge = async (tree: SourceTree, ports: JudgePorts): Promise<Verdic
     return held ?? { state: 'clear', snapshot, warnings: diagnostics };
   }
   if (snapshot.digest === good.snapshot.digest) return { state: 'clear', snapshot, warnings: diagnostics };
-  const allowances = readAllowances(commits.value.map(({ message }) => message));
+  const allowances = readAllowances(commits.map(({ message }) => message));
   const findings = await step(
     'guard',
     () =>

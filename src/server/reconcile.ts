@@ -11,7 +11,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { readKept, writeKept } from '../source/kept.ts';
 import type { Source, SourceStatus } from '../source/source.ts';
 import type { SourceCommit, SourceTree } from '../source/tree.ts';
-import { judge, type Good, type Obstacle, type RunStep, type Step, type StepState } from './judge.ts';
+import { judge, obstacleOf, type Good, type Obstacle, type RunStep, type Step, type StepState } from './judge.ts';
 import { readMemory, writeMemory, type ReconcileMemory, type Transition } from './reconcile-memory.ts';
 
 /** The newest revision where it is not the one that serves. */
@@ -234,6 +234,19 @@ export const openReconcile = async (
     tell('taken', tree, { warnings: verdict.warnings, files: tree.files, tookMs: now() - startedMs });
   };
 
+  /** The origin answered and its newest commit has files that are not read, such as a link or a file that is too large. */
+  const rejectTip = async (refusal: Refusal): Promise<boolean> => {
+    const newest = await history?.log(1);
+    const commit = newest?.ok ? newest.value[0] : undefined;
+    if (!commit || !good) return false;
+    const obstacles = [obstacleOf(refusal)];
+    setAside(
+      { revision: commit.id, commit, files: new Map() },
+      { state: 'rejected', step: 'fetch', obstacles, diagnostics: [] },
+    );
+    return true;
+  };
+
   /** Runs are one after another; each ends before the next looks at what serves. */
   let work: Promise<unknown> = Promise.resolve();
   const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
@@ -245,7 +258,7 @@ export const openReconcile = async (
   const receive = async (seen: Outcome<SourceTree>): Promise<void> => {
     steps = [{ step: 'fetch', state: seen.ok ? 'ok' : 'failed', atMs: now(), tookMs: 0 }];
     if (seen.ok) await take(seen.value);
-    else ports.onFailing(seen);
+    else if (source.status().failures > 0 || !(await rejectTip(seen))) ports.onFailing(seen);
   };
 
   const status = (): ReconcileStatus => {

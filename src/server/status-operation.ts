@@ -18,6 +18,13 @@ export interface StatusInputs {
   readonly relay: Relay | undefined;
 }
 
+/** Decisions that live in the registry alone; `tailplane routes approve` and `nodes declare` put them into git. */
+const driftOf = ({ registry, tailnet }: Parts): readonly string[] =>
+  [...registry.view.nodes.values()].flatMap(({ id, approvedRoutes }) => {
+    const label = tailnet.node(id)?.label ?? String(id);
+    return approvedRoutes.length === 0 ? [] : [`${label}: ${approvedRoutes.join(', ')} approved at run time`];
+  });
+
 export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
   method: 'get',
   path: '/status',
@@ -27,7 +34,9 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
     const reconcile = follower.reconcile.status();
     const registry = parts.registry.status();
     const { pending, source } = reconcile;
-    const reasons = pending?.obstacles.map(({ message }) => message) ?? [];
+    const reasons = (pending?.obstacles ?? []).map(({ message, allowedBy }) =>
+      allowedBy === undefined ? message : `${message} To let it pass, put into a commit message: ${allowedBy}`,
+    );
     const answer: StatusAnswer = {
       version,
       url,
@@ -45,6 +54,7 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
         ...(source.refusal ? [`the source can't be read: ${source.refusal.reason}`] : []),
         ...(registry.problem === null ? [] : [`registrations are refused for now: ${registry.problem}`]),
       ],
+      drift: driftOf(parts),
       source,
       reconcile,
       registry,

@@ -261,6 +261,22 @@ test('a rollback keeps what it left from coming back, also after a restart; a ne
   assert.equal(after.snapshot().revision, d);
 });
 
+test('a commit whose files are not read is rejected by name', async (t) => {
+  const { writer, start, events } = bench(t);
+  const good = commit(writer, GOOD);
+  const reconcile = await start();
+  fs.symlinkSync('/etc/passwd', path.join(writer.dir, 'dns.json5'));
+  const bad = commit(writer, {}, 'A link');
+  await reconcile.sync();
+  const { pending, state } = reconcile.status();
+  assert.equal(state, 'rejected');
+  assert.deepEqual([pending?.revision, pending?.step, pending?.obstacles[0]?.code], [bad, 'fetch', 'source/symlink']);
+  assert.equal(events.at(-1)?.commit?.subject, 'A link');
+  assert.equal(reconcile.snapshot().revision, good);
+  commit(writer, { 'dns.json5': undefined });
+  assert.equal(await sync(reconcile), 'current');
+});
+
 test('a suspension holds every commit and ends by itself', async (t) => {
   const { writer, start } = bench(t);
   const a = commit(writer, GOOD);
