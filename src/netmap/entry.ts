@@ -66,8 +66,17 @@ export const withoutIpv4 = (look: Look): Look => ({
   allowedIPs: look.allowedIPs.filter((prefix) => prefix.includes(':')),
 });
 
-/** Equal for equal looks. */
-export const lookKey = (look: Look): string => JSON.stringify([look.addresses, look.allowedIPs, look.primaryRoutes, look.capMap]); // prettier-ignore
+const lookKeys = new WeakMap<Look, string>();
+
+/** Equal for equal looks. The policy room gives the same object to all viewers that see the same, so it is made once. */
+export const lookKey = (look: Look): string => {
+  let key = lookKeys.get(look);
+  if (key === undefined) {
+    key = JSON.stringify([look.addresses, look.allowedIPs, look.primaryRoutes, look.capMap]);
+    lookKeys.set(look, key);
+  }
+  return key;
+};
 
 export const createEntry = (
   slot: number,

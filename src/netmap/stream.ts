@@ -29,35 +29,13 @@ import { lookKey, peerFragment } from './entry.ts';
 import type { Entry, Look } from './entry.ts';
 import { createMessage, encodeFragment } from './fragment.ts';
 import type { Fragment, Message, MessageBuilder } from './fragment.ts';
+import { clearGathered } from './gathered.ts';
+import type { Gathered } from './gathered.ts';
 import { familyLook, PAGE_SIZE } from './pages.ts';
 import type { Family } from './pages.ts';
 import { nothingSent, PART, writeParts } from './parts.ts';
 import type { Sent } from './parts.ts';
 import type { World } from './world.ts';
-
-/** Whole peers of one message, and peers that go, as they are gathered. */
-interface Gathered {
-  /** Slots of those that are sent in pages. */
-  readonly paged: Bits;
-  /** Peers whose look is this viewer's. */
-  readonly alone: Fragment[];
-  /** Slots of all that are sent whole, and of those among them that the client did not have. */
-  readonly upserted: Bits;
-  readonly fresh: Bits;
-  readonly owners: Bits;
-  readonly removed: NodeId[];
-  count: number;
-}
-
-const gather = ({ slots: { length } }: World): Gathered => ({
-  paged: createBits(length),
-  alone: [],
-  upserted: createBits(length),
-  fresh: createBits(length),
-  owners: createBits(),
-  removed: [],
-  count: 0,
-});
 
 export class PeerStream {
   readonly nodeId: NodeId;
@@ -124,7 +102,7 @@ export class PeerStream {
     to.text('{"RunningLatest":true}');
     this.#family = this.#familyOf(entry);
     writeParts(this.#world, entry, this.#sent, PART.all, this.#cut, to);
-    const peers = gather(this.#world);
+    const peers = clearGathered(this.#world.gathered);
     if (!this.#omitPeers) this.#reconcileAll(entry, peers, false);
     this.#wholePeers(entry, peers, 'Peers', to);
     this.#started = true;
@@ -159,7 +137,7 @@ export class PeerStream {
     const anew = family !== this.#family;
     this.#family = family;
     writeParts(this.#world, entry, this.#sent, this.dirty, this.#cut, to);
-    const peers = gather(this.#world);
+    const peers = clearGathered(this.#world.gathered);
     const delta = this.#world.since(this.#at);
     let chosen: readonly Choice[] = [];
     if (!this.#omitPeers) {

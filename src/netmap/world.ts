@@ -13,6 +13,8 @@ import type { Delta } from './delta.ts';
 import type { Entry } from './entry.ts';
 import { createBudget, encodeFragment } from './fragment.ts';
 import type { Fragment, FragmentBudget } from './fragment.ts';
+import { createGathered } from './gathered.ts';
+import type { Gathered } from './gathered.ts';
 import type { Order } from './order.ts';
 import { createOwners } from './owners.ts';
 import type { Owners } from './owners.ts';
@@ -41,6 +43,8 @@ export interface World {
   readonly pages: Pages;
   readonly owners: Owners;
   readonly budget: FragmentBudget;
+  /** For the message that is being made. */
+  readonly gathered: Gathered;
   derpMap: SharedPart;
   dns: SharedPart;
   /** Slots of what a node sees, itself perhaps included. Never to be changed. */
@@ -94,6 +98,7 @@ export const createWorld = (
     pages,
     owners,
     budget,
+    gathered: createGathered(),
     derpMap: sharedPart(''),
     dns: sharedPart(''),
     visible: (id) => {
