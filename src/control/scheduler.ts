@@ -20,7 +20,7 @@ export interface Scheduler {
 }
 
 interface Entry {
-  /** Undefined once it was taken out. */
+  /** Undefined once it has run or was taken out. */
   task: (() => void) | undefined;
 }
 
@@ -41,9 +41,11 @@ class Lanes {
       const entry = entries.shift();
       this.#lanes.delete(lane);
       if (entries.length > 0) this.#lanes.set(lane, entries);
-      if (entry?.task) {
+      const task = entry?.task;
+      if (entry && task) {
         this.count -= 1;
-        return entry.task;
+        entry.task = undefined;
+        return task;
       }
     }
     return undefined;

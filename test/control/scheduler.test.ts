@@ -63,6 +63,7 @@ test('what was taken out does not run, and a task that fails stops nobody', asyn
   await idle();
   assert.deepEqual(ran, [3]);
   assert.equal(faults.length, 1);
+  takeOut();
   assert.equal(scheduler.waiting('map'), 0);
 });
 

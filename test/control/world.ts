@@ -228,6 +228,7 @@ const openWorldOf = async <Netmap extends MapSource>(
     connect: async (machine = newKeyPair(), version = 142) => {
       const client = await connect(port, noiseKey.publicKey, machine, version);
       clients.add(client);
+      void client.closed.then(() => clients.delete(client));
       return client;
     },
     close: async () => {
