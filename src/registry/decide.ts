@@ -1,16 +1,14 @@
 // The registry's rules: from a state and an event to the changes that follow, or a refusal. Pure: the clock and every
 // random number come with the event. register.ts holds the longest of them.
 
-import { isLabel, isNumberedForm, uniqueName, wishedLabel } from './names.ts';
+import { accept, refuse } from '../base/outcome.ts';
 import { addressesFit, nextAddresses } from './addresses.ts';
-import type { RegistryChange } from './change.ts';
+import type { Changes, RegistryChange } from './change.ts';
 import type { Assignment, RegistryEvent } from './event.ts';
+import { isLabel, isNumberedForm, uniqueName, wishedLabel } from './names.ts';
 import type { LoginRecord, NodeRecord } from './record.ts';
 import { decideRegister } from './register.ts';
 import { askerOf, changeNode, type Tables } from './state.ts';
-import { accept, refuse, type Outcome } from '../base/outcome.ts';
-
-export type Changes = Outcome<readonly RegistryChange[]>;
 
 /** Logins that may wait at a time: strangers can begin one. */
 export const MAX_PENDING_LOGINS = 1000;

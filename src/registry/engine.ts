@@ -4,8 +4,8 @@
 
 import type { NodeId } from '../base/ids.ts';
 import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
-import type { RegistryChange } from './change.ts';
-import { decide, type Changes } from './decide.ts';
+import type { Changes, RegistryChange } from './change.ts';
+import { decide } from './decide.ts';
 import type { RegistryEvent } from './event.ts';
 import type { Observation } from './record.ts';
 import type { Applied } from './registry.ts';

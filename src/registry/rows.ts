@@ -46,8 +46,7 @@ interface Parts {
   readonly attributes: Readonly<Record<string, NodeAttribute>>;
 }
 
-// The columns hold what `nodeValues` put there; the checksum of a record is SQLite's concern, its meaning was checked
-// when it was made. So the types are asserted here, once.
+// The columns hold what the functions beside these put there, and STRICT tables keep their types: they are asserted here, once.
 export const nodeOf = (row: Row, parts: Parts): NodeRecord =>
   ({
     id: row['id'],

@@ -388,21 +388,71 @@ const CASES: Readonly<Record<string, Step>> = {
   },
 };
 
-/** Runs every case on a registry of its own. */
-export const contract = (
-  adapter: string,
-  open: () => Promise<{ registry: Registry; end: () => Promise<void> }>,
-): void => {
+/** For adapters that keep anything: what has to be so after the process was another one. */
+const LASTING: Readonly<Record<string, (registry: Registry, reopen: () => Promise<Registry>) => Promise<void>>> = {
+  'what was acknowledged is there again': async (registry, reopen) => {
+    await applied(registry, { kind: 'create-key', key: authKey('once') });
+    const node = await joined(registry, register(1, { key: once }));
+    await applied(registry, { kind: 'begin-login', login: waitingLogin(2) });
+    const { view } = await reopen();
+    assert.deepEqual(view.nodes.get(node.id), node);
+    assert.deepEqual(view.keys.get(once.id), authKey('once'));
+    assert.equal(view.keyUses.get(once.id)?.count, 1);
+    assert.deepEqual(view.logins.get(loginId(2)), waitingLogin(2));
+    assert.equal(view.pendingLogins.size, 1);
+  },
+
+  'a spent key stays spent, and its machine stays in': async (registry, reopen) => {
+    await joined(registry, register(1, { key: once }));
+    const again = await reopen();
+    refused(await again.apply(register(2, { key: once })), 'registry/key-used');
+    assert.deepEqual((await applied(again, register(1, { key: once }))).changes, []);
+  },
+
+  'ids and addresses of removed nodes are not handed out anew': async (registry, reopen) => {
+    const gone = await joined(registry, register(1));
+    await applied(registry, { kind: 'remove', id: gone.id, cause: 'administrator' });
+    const next = await joined(await reopen(), register(2));
+    assert.equal(next.id, gone.id + 1);
+    assert.deepEqual(next.addresses, ['100.64.0.2', 'fd7a:115c:a1e0::2']);
+  },
+
+  'notes are there after a close': async (registry, reopen) => {
+    const { id } = await joined(registry, register(1));
+    registry.note(id, { endpoints: ['192.0.2.1:41641'], homeDerp: 7, lastSeenMs: START_MS });
+    const node = (await reopen()).view.nodes.get(id)!;
+    assert.deepEqual([node.endpoints, node.homeDerp, node.lastSeenMs], [['192.0.2.1:41641'], 7, START_MS]);
+  },
+};
+
+export interface Tried {
+  readonly registry: Registry;
+  readonly end: () => Promise<void>;
+  /** Closes it and opens it again. */
+  readonly reopen?: () => Promise<Registry>;
+}
+
+/** Runs every case on a registry of its own; for an adapter that keeps what it has, those about keeping too. */
+export const contract = (adapter: string, open: () => Promise<Tried>, keeps: boolean): void => {
+  const withRegistry = async (step: (tried: Tried) => Promise<void>): Promise<void> => {
+    const tried = await open();
+    try {
+      await step(tried);
+    } finally {
+      await tried.end();
+    }
+  };
   describe(adapter, () => {
     for (const [name, step] of Object.entries(CASES)) {
-      test(name, async () => {
-        const { registry, end } = await open();
-        try {
-          await step(registry);
-        } finally {
-          await end();
-        }
-      });
+      test(name, () => withRegistry(({ registry }) => step(registry)));
+    }
+    for (const [name, step] of Object.entries(keeps ? LASTING : {})) {
+      test(name, () =>
+        withRegistry(async ({ registry, reopen }) => {
+          assert.ok(reopen);
+          await step(registry, reopen);
+        }),
+      );
     }
   });
 };
