@@ -89,7 +89,7 @@ test('a hint that comes before the host itself knows is followed up', async (t) 
 });
 
 test('the host and the operators are told how each commit fared', async (t) => {
-  const { writer, follow, lines, metrics } = await setUp(t);
+  const { host, writer, follow, lines, metrics } = await setUp(t);
   const told: { url: string; body: { state?: string; type?: string; description?: string }; signature: unknown }[] = [];
   const listener = http.createServer((request, response) => {
     let text = '';
@@ -107,8 +107,13 @@ test('the host and the operators are told how each commit fared', async (t) => {
   await once(listener, 'listening');
   t.after(() => listener.close());
   const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}/events`;
-  writer.commit(NET);
-  const follower = await follow({ notifyUrl: url, notifySecret: new Secret('ours') });
+  const good = writer.commit(NET);
+  const follower = await follow({
+    notifyUrl: url,
+    notifySecret: new Secret('ours'),
+    gitHost: 'gitea',
+    statusToken: new Secret('status'),
+  });
   const bad = writer.commit({ 'tailnet.json5': '{' });
   await follower.reconcile.sync();
   await waitFor('both were told', () => told.length === 2);
