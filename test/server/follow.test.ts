@@ -122,6 +122,12 @@ test('the host and the operators are told how each commit fared', async (t) => {
     ['tailnet.taken', 'tailnet.rejected'],
   );
   assert.ok(told.every(({ signature }) => /^t=\d+,v1=[0-9a-f]{64}$/.test(String(signature))));
+  const statuses = (): string[] => host.seen.filter((line) => line.startsWith('POST v1/repos/tailnet/statuses/'));
+  await waitFor('the host was told of both', () => statuses().length === 2);
+  assert.deepEqual(
+    statuses().map((line) => line.split('/').at(-1)),
+    [good, bad],
+  );
   assert.ok(
     lines.some((line) => line.startsWith('error: the last good revision goes on serving; the newest is rejected')),
   );
