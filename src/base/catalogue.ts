@@ -38,6 +38,7 @@ export const catalogue = {
   'policy/bad-approver': 'An entry of autoApprovers is for nothing that can be approved',
   'policy/bad-capability': 'A capability name has the wrong form',
   'policy/bad-check-period': 'A checkPeriod is no duration or out of bounds',
+  'policy/bad-derp-map': 'A region or node of derpMap cannot be read',
   'policy/bad-group': 'A group has a bad name or a member that is no user',
   'policy/bad-host': 'A host alias has a bad name or a bad address',
   'policy/bad-ip-pool': 'An ipPool is no network of the tailnet',
@@ -69,6 +70,7 @@ export const catalogue = {
   'policy/unknown-tag': 'A tag is not in tagOwners',
   'policy/unknown-user': 'A login belongs to nobody in the tailnet',
   'policy/via-not-tag': 'A via entry is no tag',
+  'policy/without-effect': 'A selector chooses nobody on this server',
   'policy/wrong-type': 'A value has the wrong type',
 
   // snapshot: what is wrong between the files

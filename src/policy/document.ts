@@ -7,6 +7,7 @@ import type { Span } from '../base/diagnostic.ts';
 import type { IpSet } from '../base/ipset.ts';
 import type { Tag } from '../base/ids.ts';
 import type { PortRange } from '../wire/filter.ts';
+import type { PolicyDerpMap } from './derpmap.ts';
 import type { Assertion } from './posture.ts';
 import type { Selector } from './selector.ts';
 
@@ -30,8 +31,8 @@ export interface PolicyDocument {
   readonly defaultSrcPosture: readonly string[];
   readonly tests: readonly AccessTest[];
   readonly sshTests: readonly SshTest[];
-  /** As written; the fields are those of tailcfg.DERPMap. */
-  readonly derpMap?: Json;
+  /** Relays; where derp.json5 declares the same region, that one counts. */
+  readonly derpMap?: PolicyDerpMap;
   readonly randomizeClientPort: boolean;
   readonly disableIPv4: boolean;
   readonly oneCgnatRoute: '' | 'mac-always' | 'mac-never';

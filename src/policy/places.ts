@@ -103,6 +103,8 @@ export const reportSelector = (
   problems.error(CODES[about], at, `${prefix}${problem}`, help);
 };
 
+const WITHOUT_EFFECT = 'This server has no Services and no nodes shared from other tailnets.';
+
 /**
  * A selector that may stand in a place, or undefined after the report. `prefix` comes before the problems of the text
  * itself, such as a tag that doesn't exist; refusals of the place have none.
@@ -123,6 +125,9 @@ export const readSelector = (
   if (!place.allowed.has(parsed.value.kind)) {
     problems.error(place.code, at, place.refusal(text, parsed.value.kind), place.help);
     return undefined;
+  }
+  if (parsed.value.kind === 'service' || parsed.value.kind === 'shared') {
+    problems.warn('policy/without-effect', at, `${quote(text)} chooses nobody here.`, WITHOUT_EFFECT);
   }
   if (parsed.value.kind === 'address' && parsed.value.host === undefined) {
     warnHostBits(problems, at, text, parsed.value);

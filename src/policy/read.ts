@@ -4,13 +4,13 @@
 import type { Diagnostic } from '../base/diagnostic.ts';
 import { hasErrors } from '../base/diagnostic.ts';
 import type { LocatedNode } from '../config/located.ts';
-import { plainOf } from '../config/located.ts';
 import { readAcls, readGrants } from './access.ts';
 import { readAutoApprovers } from './approvers.ts';
 import { readSshTests, readTests } from './assertions.ts';
+import { readDerpMap } from './derpmap.ts';
 import type { PolicyDocument } from './document.ts';
 import type { TailnetFacts } from './facts.ts';
-import { readFields, readFlag, readText, readTexts, wrongType, type Fields } from './fields.ts';
+import { readFields, readFlag, readText, readTexts, type Fields } from './fields.ts';
 import { readSsh } from './login.ts';
 import { readNodeAttrs } from './nodeattrs.ts';
 import { createProblems, didYouMean, quote, type Problems } from './problems.ts';
@@ -70,8 +70,7 @@ export const readPolicy = (root: LocatedNode, tailnet: TailnetFacts): ReadPolicy
   const nodeAttrs = readNodeAttrs(problems, file.get('nodeAttrs'), tables);
   const sshTests = readSshTests(problems, file.get('sshTests'), tables);
   const tests = readTests(problems, file.get('tests'));
-  const derpMap = file.get('derpMap');
-  if (derpMap && derpMap.value.kind !== 'object') wrongType(problems, derpMap.value, 'derpMap', 'an object');
+  const derpMap = readDerpMap(problems, file.get('derpMap'));
   const document: PolicyDocument = {
     at: root.span,
     ...(aclRules ? { acls: aclRules } : {}),
@@ -87,7 +86,7 @@ export const readPolicy = (root: LocatedNode, tailnet: TailnetFacts): ReadPolicy
     defaultSrcPosture,
     tests,
     sshTests,
-    ...(derpMap ? { derpMap: plainOf(derpMap.value) } : {}),
+    ...(derpMap ? { derpMap } : {}),
     randomizeClientPort: readFlag(problems, file.get('randomizeClientPort'), 'randomizeClientPort'),
     disableIPv4: readFlag(problems, file.get('disableIPv4'), 'disableIPv4'),
     oneCgnatRoute: readOneCgnatRoute(problems, file),

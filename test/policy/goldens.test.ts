@@ -174,6 +174,11 @@ const answer = (policy: CompiledPolicy, nodes: readonly PolicyNode[], asked: str
         const refused = refusedTags(policy, user, rest);
         return `${user.login} may give ${rest.filter((tag) => !refused.includes(tag)).join(' ') || 'none'}`;
       });
+    case 'relays':
+      return (policy.document?.derpMap?.regions ?? []).flatMap(({ id, code, name, latitude, nodes: relays }) => [
+        `${id} ${code} «${name}» at latitude ${latitude}`,
+        ...relays.map(({ at, ...relay }) => `  line ${at.start.line}: ${json(relay)}`),
+      ]);
     case 'ask':
       return askText(policy, nodes, rest.join(' '));
     default:
