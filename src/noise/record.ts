@@ -32,50 +32,55 @@ const counter = (): (() => Uint8Array) => {
   };
 };
 
+/** Gives the bytes of the parts in pieces of the sizes asked for; a piece that lies in one part is not copied. */
+const piecesOf = (parts: readonly Uint8Array[]): ((sizeBytes: number) => Uint8Array) => {
+  let index = 0;
+  let from = 0;
+  const rest = (limit: number): Uint8Array => {
+    while ((parts[index] as Uint8Array).length === from) {
+      index += 1;
+      from = 0;
+    }
+    const piece = (parts[index] as Uint8Array).subarray(from, from + limit);
+    from += piece.length;
+    return piece;
+  };
+  return (sizeBytes) => {
+    const first = rest(sizeBytes);
+    if (first.length === sizeBytes) return first;
+    const joined = new Uint8Array(sizeBytes);
+    joined.set(first);
+    for (let at = first.length; at < sizeBytes;) {
+      const next = rest(sizeBytes - at);
+      joined.set(next, at);
+      at += next.length;
+    }
+    return joined;
+  };
+};
+
 /**
- * Makes the sending half of a connection. The function turns any number of parts, which may be of any size, into one array of
- * records to be written in one go; parts are not joined before they are sealed, except where small ones share a record.
+ * Makes the sending half of a connection: a function that turns parts of any size into the fewest records, in one array that
+ * can be written in one go.
  */
 export const recordEncoder = (crypto: Crypto, key: Uint8Array): ((parts: readonly Uint8Array[]) => Uint8Array) => {
   const nextNonce = counter();
   return (parts) => {
-    let plainBytes = 0;
-    for (const part of parts) plainBytes += part.length;
-    const records = Math.ceil(plainBytes / MAX_PLAINTEXT_BYTES);
+    let leftBytes = 0;
+    for (const part of parts) leftBytes += part.length;
+    const records = Math.ceil(leftBytes / MAX_PLAINTEXT_BYTES);
     // Every byte of it is written below.
-    const out = Buffer.allocUnsafe(plainBytes + records * (FRAME_HEAD_BYTES + AEAD_TAG_BYTES));
-    let at = 0;
-    let part = 0;
-    let from = 0;
-    for (let left = plainBytes; left > 0;) {
-      const sizeBytes = Math.min(left, MAX_PLAINTEXT_BYTES);
-      const sealedBytes = sizeBytes + AEAD_TAG_BYTES;
+    const out = Buffer.allocUnsafe(leftBytes + records * (FRAME_HEAD_BYTES + AEAD_TAG_BYTES));
+    const nextPiece = piecesOf(parts);
+    for (let at = 0; leftBytes > 0;) {
+      const plaintext = nextPiece(Math.min(leftBytes, MAX_PLAINTEXT_BYTES));
+      const sealedBytes = plaintext.length + AEAD_TAG_BYTES;
       out[at] = TYPE_RECORD;
-      out[at + 1] = sealedBytes >> 8;
-      out[at + 2] = sealedBytes & 255;
+      out.writeUInt16BE(sealedBytes, at + 1);
       at += FRAME_HEAD_BYTES;
-      while ((parts[part] as Uint8Array).length === from) {
-        part += 1;
-        from = 0;
-      }
-      let plaintext = (parts[part] as Uint8Array).subarray(from, from + sizeBytes);
-      from += plaintext.length;
-      if (plaintext.length < sizeBytes) {
-        const joined = new Uint8Array(sizeBytes);
-        joined.set(plaintext);
-        let filled = plaintext.length;
-        while (filled < sizeBytes) {
-          part += 1;
-          const more = (parts[part] as Uint8Array).subarray(0, sizeBytes - filled);
-          joined.set(more, filled);
-          filled += more.length;
-          from = more.length;
-        }
-        plaintext = joined;
-      }
       crypto.seal(key, nextNonce(), plaintext, NO_BYTES, out.subarray(at, at + sealedBytes));
       at += sealedBytes;
-      left -= sizeBytes;
+      leftBytes -= plaintext.length;
     }
     return out;
   };
