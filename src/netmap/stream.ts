@@ -26,12 +26,12 @@ import { COST, patchCost, PATCHABLE } from './cost.ts';
 import { chunkFragment, contentsOf } from './delta.ts';
 import type { Choice, Delta, DeltaChunk } from './delta.ts';
 import { lookKey, peerFragment } from './entry.ts';
-import type { Entry, Look } from './entry.ts';
+import type { Entry } from './entry.ts';
 import { createMessage, encodeFragment } from './fragment.ts';
 import type { Fragment, Message, MessageBuilder } from './fragment.ts';
 import { clearGathered } from './gathered.ts';
 import type { Gathered } from './gathered.ts';
-import { familyLook, PAGE_SIZE } from './pages.ts';
+import { PAGE_SIZE } from './pages.ts';
 import type { Family } from './pages.ts';
 import { nothingSent, PART, writeParts } from './parts.ts';
 import type { Sent } from './parts.ts';
@@ -161,12 +161,6 @@ export class PeerStream {
     return population.node(entry.id) !== undefined && 'disable-ipv4' in population.capsFor(entry.id) ? 'ipv6' : 'both';
   }
 
-  #lookAt(entry: Entry, peer: Entry): { key: string; look: () => Look } {
-    if (!peer.routed) return { key: this.#family, look: () => familyLook(peer, this.#family) };
-    const look = this.#world.population.peerView(entry.id, peer.id);
-    return { key: lookKey(look), look: () => look };
-  }
-
   /** Sends the peer whole; once in a message. */
   #upsert(entry: Entry, peer: Entry, peers: Gathered): void {
     if (hasBit(peers.upserted, peer.slot)) return;
@@ -177,10 +171,11 @@ export class PeerStream {
       addBit(peers.paged, peer.slot);
       return;
     }
-    const { key, look } = this.#lookAt(entry, peer);
+    const look = this.#world.seenBy(entry.id).look(entry.id, peer);
+    const key = lookKey(look);
     this.#looks.set(peer.slot, key);
     addBit(peers.owners, peer.ownerIndex);
-    peers.alone.push(peerFragment(peer, key, look));
+    peers.alone.push(peerFragment(peer, key, () => look));
   }
 
   /** Brings one peer to how it is seen now. */
@@ -199,7 +194,7 @@ export class PeerStream {
       addBit(peers.fresh, slot);
       this.#upsert(entry, peer, peers);
     } else if (sees) {
-      const key = peer.routed ? this.#lookAt(entry, peer).key : undefined;
+      const key = peer.routed ? lookKey(this.#world.seenBy(entry.id).look(entry.id, peer)) : undefined;
       if (this.#looks.get(slot) !== key) this.#upsert(entry, peer, peers);
     } else if (had && peer) {
       removeBit(this.known, slot);
@@ -211,7 +206,7 @@ export class PeerStream {
   /** The same for all peers, in words of 32: most viewers see most peers alike. `anew`: each is sent whole. */
   #reconcileAll(entry: Entry, peers: Gathered, anew: boolean): void {
     const { slots, routed } = this.#world;
-    const seen = this.#cut ? createBits() : copyBits(this.#world.visible(entry.id));
+    const seen = this.#cut ? createBits() : copyBits(this.#world.seenBy(entry.id).slots());
     removeBit(seen, entry.slot);
     const words = Math.max(seen.words.length, this.known.words.length);
     for (let at = 0; at < words; at++) {

@@ -10,7 +10,7 @@ import { addBit, createBits } from './bits.ts';
 import type { Bits } from './bits.ts';
 import { createDeltas } from './delta.ts';
 import type { Delta } from './delta.ts';
-import type { Entry } from './entry.ts';
+import type { Entry, Look } from './entry.ts';
 import { createBudget, encodeFragment } from './fragment.ts';
 import type { Fragment, FragmentBudget } from './fragment.ts';
 import { createGathered } from './gathered.ts';
@@ -27,6 +27,14 @@ export interface SharedPart {
   /** Equal for equal parts. */
   readonly version: string;
   readonly fragment: Fragment;
+}
+
+/** What the nodes of one class see: all of it is worked out when it is first asked for. */
+export interface Seen {
+  /** Slots of the peers, a node of the class itself perhaps included. Never to be changed. */
+  readonly slots: () => Bits;
+  /** How a peer looks, to be asked only for a peer that `viewer` of the class sees. */
+  readonly look: (viewer: NodeId, peer: Entry) => Look;
 }
 
 export interface World {
@@ -47,11 +55,36 @@ export interface World {
   readonly gathered: Gathered;
   derpMap: SharedPart;
   dns: SharedPart;
-  /** Slots of what a node sees, itself perhaps included. Never to be changed. */
-  readonly visible: (id: NodeId) => Bits;
+  /** What a node sees; the same object for all nodes to which the policy room gives the same set. */
+  readonly seenBy: (id: NodeId) => Seen;
   /** What changed since a stamp. */
   readonly since: (stamp: number) => Delta;
 }
+
+const createSeen = (world: World, peers: NodeSet): Seen => {
+  let slots: Bits | undefined;
+  const looks = new Map<number, Look>();
+  return {
+    slots: () => {
+      if (!slots) {
+        slots = createBits(world.slots.length);
+        for (const peer of peers) {
+          const entry = world.entries.get(peer);
+          if (entry) addBit(slots, entry.slot);
+        }
+      }
+      return slots;
+    },
+    look: (viewer, peer) => {
+      let look = looks.get(peer.slot);
+      if (!look) {
+        look = world.population.peerView(viewer, peer.id);
+        looks.set(peer.slot, look);
+      }
+      return look;
+    },
+  };
+};
 
 const sharedPart = (text: string): SharedPart => ({
   version: hash('sha256', text, 'base64url'),
@@ -83,8 +116,8 @@ export const createWorld = (
   );
   const owners = createOwners(() => budget);
 
-  let visibleOf = new WeakMap<NodeSet, Bits>();
-  let visibleVersion: unknown;
+  let seenSets = new WeakMap<NodeSet, Seen>();
+  let seenVersion: unknown;
 
   const world: World = {
     snapshot,
@@ -101,23 +134,19 @@ export const createWorld = (
     gathered: createGathered(),
     derpMap: sharedPart(''),
     dns: sharedPart(''),
-    visible: (id) => {
+    seenBy: (id) => {
       // The version tells changes of one population apart, the object tells populations apart: sets belong to one.
-      if (visibleVersion !== world.population.version) {
-        visibleOf = new WeakMap();
-        visibleVersion = world.population.version;
+      if (seenVersion !== world.population.version) {
+        seenSets = new WeakMap();
+        seenVersion = world.population.version;
       }
       const peers = world.population.visiblePeers(id);
-      let bits = visibleOf.get(peers);
-      if (!bits) {
-        bits = createBits(slots.length);
-        for (const peer of peers) {
-          const entry = world.entries.get(peer);
-          if (entry) addBit(bits, entry.slot);
-        }
-        visibleOf.set(peers, bits);
+      let seen = seenSets.get(peers);
+      if (!seen) {
+        seen = createSeen(world, peers);
+        seenSets.set(peers, seen);
       }
-      return bits;
+      return seen;
     },
     since: createDeltas(order, () => world.stamp),
   };
