@@ -105,6 +105,11 @@ export const catalogue = {
   'http/fault': 'The server failed',
 
   // review: questions about a tailnet
+  'review/guard-access': 'A change would cut off more pairs of nodes than the guard lets pass',
+  'review/guard-administrators': 'A change would leave administrators without any access',
+  'review/guard-routers': 'A change would lose every exit node or subnet router in use',
+  'review/guard-user-nodes': 'A change would cut off all nodes of a person',
+  'review/guard-invariant': 'A change would break an invariant of the tailnet',
   'review/bad-node-list': 'A list of nodes cannot be used',
   'review/unknown-party': 'A name in a question means nothing in the tailnet',
 

@@ -1,6 +1,7 @@
 // Whether a revision may be served in place of the last good one: is it a continuation, signed by people who were trusted
 // before it, free of errors, and no larger a loss than the guard lets pass without a word. Nothing is changed here.
 
+import type { Code } from '../base/catalogue.ts';
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Revision } from '../base/ids.ts';
 import { accept, type Outcome, type Refusal } from '../base/outcome.ts';
@@ -21,7 +22,7 @@ export interface StepState {
 
 /** Why a revision is not served. */
 export interface Obstacle {
-  readonly code: string;
+  readonly code: Code;
   readonly message: string;
   /** The commit that it is about, where it is not the newest. */
   readonly commit?: Revision;
@@ -98,7 +99,7 @@ const verify = async (
 };
 
 const obstacleOfFinding = ({ rule, message, allowedBy }: GuardFinding): Obstacle => ({
-  code: `guard/${rule}`,
+  code: `review/guard-${rule}`,
   message,
   ...(allowedBy === undefined ? {} : { allowedBy }),
 });

@@ -203,7 +203,7 @@ export const openReconcile = async (
     } catch (fault) {
       ports.onFault(fault);
       const message = 'The server failed while it looked at this revision; its log says where.';
-      const obstacles = [{ code: 'server/reconcile-fault', message }];
+      const obstacles = [{ code: 'server/reconcile-fault', message } as const];
       setAside(tree, { state: 'rejected', step: steps.at(-1)?.step ?? 'fetch', obstacles, diagnostics: [] });
     }
   };

@@ -188,15 +188,15 @@ test('a change that cuts off much is held until a commit says that it is meant',
   const first = commit(writer, GOOD);
   const reconcile = await start();
   commit(writer, CUT, 'Tidy up');
-  assert.equal(await sync(reconcile), 'held at guard: guard/access');
-  assert.equal(await sync(reconcile), 'held at guard: guard/access');
+  assert.equal(await sync(reconcile), 'held at guard: review/guard-access');
+  assert.equal(await sync(reconcile), 'held at guard: review/guard-access');
   assert.equal(reconcile.snapshot().revision, first);
   assert.deepEqual(heard(), ['taken', 'held'], 'told once');
   const line = reconcile.status().pending?.obstacles[0]?.allowedBy;
   assert.match(line ?? '', /^Tailnet-Allow: access [0-9a-f]{8}$/);
 
   commit(writer, {}, `Not this one\n\nTailnet-Allow: access 00000000`);
-  assert.equal(await sync(reconcile), 'held at guard: guard/access');
+  assert.equal(await sync(reconcile), 'held at guard: review/guard-access');
   const allowed = commit(writer, {}, `Yes, cut them off\n\n${line}`);
   assert.equal(await sync(reconcile), 'current');
   assert.equal(reconcile.snapshot().revision, allowed);
@@ -212,7 +212,7 @@ test('an approval is for one change only', async (t) => {
   await sync(reconcile);
   const line = reconcile.status().pending?.obstacles[0]?.allowedBy;
   commit(writer, { 'policy.json5': `{ acls: [] }` }, `More than was approved\n\n${line}`);
-  assert.match(await sync(reconcile), /^held at guard: guard\/access/);
+  assert.match(await sync(reconcile), /^held at guard: review\/guard-access/);
 });
 
 test('history that was rewritten is held until an administrator trusts it', async (t) => {
