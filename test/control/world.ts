@@ -7,6 +7,8 @@ import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import { zstdDecompressSync } from 'node:zlib';
 
+import { createWebSocketStream, WebSocket } from 'ws';
+
 import { concatBytes, formatBase64, utf8 } from '../../src/base/bytes.ts';
 import type { NodeId, Revision } from '../../src/base/ids.ts';
 import { Channel } from '../../src/control/channel.ts';
@@ -318,7 +320,38 @@ export const connect = async (
   const keys = { send: transport.clientKey, receive: transport.serverKey };
   const channel = new Channel(socket, nativeCrypto, keys, { head: seen.subarray(at + 51) });
   await skipEarlyPayload(channel);
+  return clientOver(channel, machine, version);
+};
 
+/** A client in a browser: the same inside a WebSocket. `seen` is told the size of each message. */
+export const connectBrowser = async (
+  port: number,
+  serverKey: Uint8Array,
+  seen: (sizeBytes: number) => void,
+): Promise<Client> => {
+  const machine = newKeyPair();
+  const initiation = initiate(nativeCrypto, machine, newKeyPair(), serverKey, 142);
+  const query = encodeURIComponent(formatBase64(initiation.message));
+  const url = `ws://127.0.0.1:${port}/ts2021?X-Tailscale-Handshake=${query}`;
+  const webSocket = new WebSocket(url, ['tailscale-control-protocol']);
+  webSocket.on('message', (data: Buffer) => seen(data.length));
+  const stream = createWebSocketStream(webSocket);
+  const first = await new Promise<Buffer>((resolve, reject) => {
+    stream.once('data', (bytes: Buffer) => {
+      stream.pause();
+      resolve(bytes);
+    });
+    stream.once('error', reject);
+  });
+  const transport = initiation.finish(first.subarray(0, 51));
+  if (!transport || webSocket.protocol !== 'tailscale-control-protocol') throw new Error('no handshake');
+  const keys = { send: transport.clientKey, receive: transport.serverKey };
+  const channel = new Channel(stream, nativeCrypto, keys, { head: first.subarray(51) });
+  await skipEarlyPayload(channel);
+  return clientOver(channel, machine, 142);
+};
+
+const clientOver = (channel: Channel, machine: KeyPair, version: number): Client => {
   const session = http2.connect('http://unused', { createConnection: () => channel });
   session.on('error', () => {});
   const closed = new Promise<void>((resolve) => {
