@@ -94,7 +94,7 @@ const open = async (port: number, options: ConnectOptions): Promise<Duplex> => {
   return stream;
 };
 
-export const connect = async (to: TestRelay, options: ConnectOptions = {}): Promise<TestClient> => {
+export const connect = async (to: Pick<TestRelay, 'port'>, options: ConnectOptions = {}): Promise<TestClient> => {
   const key = options.key ?? newKey();
   const socket = await open(to.port, options);
   const frames: Frame[] = [];
