@@ -125,7 +125,7 @@ const checkModes = async (disk: Disk, folder: string): Promise<Finding[]> => {
       code: 'registry/folder-mode',
       severity: isKey ? 'error' : 'warning',
       message: `Others on this machine can read ${open.slice(0, 5).join(', ')}${open.length > 5 ? ` and ${open.length - 5} more` : ''}.`,
-      help: `chmod -R go-rwx ${folder}${isKey ? ' If somebody may have read a key, make new ones: move keys/ away and start again; clients follow by themselves.' : ''}`,
+      help: `chmod -R go-rwx ${folder}${isKey ? ' If somebody may have read a key, make new ones: move keys/ away and start again; then restart every client, which needs no new login.' : ''}`,
     },
   ];
 };
