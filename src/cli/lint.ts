@@ -1,12 +1,9 @@
 // `tailplane lint [DIR]`: checks a tailnet folder as the server would, and for what is probably not meant, without a server,
 // a network or secrets.
 
-import fs from 'node:fs';
 import path from 'node:path';
 import { Option, type Command } from 'commander';
 import { parseRevision, type Revision } from '../base/ids.ts';
-import { FILE_LIMIT_BYTES } from '../config/document.ts';
-import { TAILNET_FILES } from '../config/folder.ts';
 import { renderAnnotations } from '../review/annotations.ts';
 import { lintReport } from '../review/json.ts';
 import { applyFixes, lint } from '../review/lint/lint.ts';
@@ -15,8 +12,9 @@ import { countFindings, type Report } from '../review/report.ts';
 import { renderSarif } from '../review/sarif.ts';
 import { renderTerminal } from '../review/terminal.ts';
 import { compileSnapshot, type CompileResult } from '../snapshot/compile.ts';
-import { EXIT, Failure } from './failure.ts';
+import { EXIT } from './failure.ts';
 import { wantsColour } from './output.ts';
+import { readTailnetFolder, replaceFile } from './tailnetfolder.ts';
 import { packageVersion } from './version.ts';
 
 const FORMATS = ['text', 'json', 'sarif', 'github', 'markdown'] as const;
@@ -32,57 +30,8 @@ interface LintOptions {
 /** A folder that is not served has no revision; the snapshot is thrown away. */
 const NO_REVISION = parseRevision(`dir-${'0'.repeat(16)}`) as Revision;
 
-/** At most one byte more than may be read: enough to be refused for its size. */
-const readStart = (file: string): Uint8Array | undefined => {
-  const handle = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-  try {
-    const status = fs.fstatSync(handle);
-    if (!status.isFile()) return undefined;
-    const buffer = new Uint8Array(Math.min(status.size, FILE_LIMIT_BYTES + 1));
-    let length = 0;
-    for (;;) {
-      const read = fs.readSync(handle, buffer, length, buffer.length - length, length);
-      length += read;
-      if (read === 0 || length === buffer.length) return buffer.subarray(0, length);
-    }
-  } finally {
-    fs.closeSync(handle);
-  }
-};
-
-/** Every file that is ours or nearly has the name of one. */
-export const readTailnetFolder = (folder: string): ReadonlyMap<string, Uint8Array> => {
-  try {
-    const files = new Map<string, Uint8Array>();
-    for (const name of fs.readdirSync(folder).sort()) {
-      if (!/\.(?:json5?|hujson|jsonc)$/i.test(name)) continue;
-      const known = (TAILNET_FILES as readonly string[]).includes(name);
-      const bytes = known ? readStart(path.join(folder, name)) : new Uint8Array();
-      if (bytes !== undefined) files.set(name, bytes);
-    }
-    return files;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new Failure(
-      EXIT.usage,
-      'cli/usage',
-      `${folder} can't be read: ${code}.`,
-      'Name the folder that holds tailnet.json5: tailplane lint DIR.',
-    );
-  }
-};
-
 const compile = (dir: string): CompileResult =>
   compileSnapshot({ revision: NO_REVISION, files: readTailnetFolder(dir) });
-
-/** In one step, so that a server that watches the folder never sees half of it. */
-const replaceFile = (file: string, text: string): void => {
-  const real = fs.realpathSync(file);
-  const { mode } = fs.statSync(real);
-  const temporary = `${real}.${process.pid}.tmp`;
-  fs.writeFileSync(temporary, text, { mode, flag: 'wx' });
-  fs.renameSync(temporary, real);
-};
 
 const render = (report: Report, format: Format, ok: boolean, prefix: string): string => {
   switch (format) {

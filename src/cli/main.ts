@@ -9,6 +9,7 @@ import { registerDebug } from './debug.ts';
 import { registerDerp } from './derp.ts';
 import { registerDoctor } from './doctor.ts';
 import { EXIT, Failure } from './failure.ts';
+import { registerFmt } from './fmt.ts';
 import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
 import { registerLint } from './lint.ts';
@@ -32,6 +33,7 @@ export const buildProgram = (): Command => {
   registerServe(program);
   registerInit(program);
   registerLint(program);
+  registerFmt(program);
   registerReview(program);
   registerStatus(program);
   registerNodes(program);

@@ -11,8 +11,8 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import { readLocalRevision } from '../source/repository.ts';
 import { folderRevision } from '../source/tree.ts';
 import { EXIT, Failure } from './failure.ts';
-import { readTailnetFolder } from './lint.ts';
 import { wantsColour } from './output.ts';
+import { readTailnetFolder } from './tailnetfolder.ts';
 
 const compile = (revision: Revision, files: ReadonlyMap<string, Uint8Array>, what: string): Snapshot => {
   const { snapshot, diagnostics, folder } = compileSnapshot({ revision, files });

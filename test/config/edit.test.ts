@@ -8,6 +8,7 @@ import { canonicalJson, type Json } from '../../src/base/canonical.ts';
 import { parseDocument, type Dialect } from '../../src/config/document.ts';
 import { editDocument, type Edit } from '../../src/config/edit.ts';
 import { nodeAt, plainOf, type LocatedNode, type Path } from '../../src/config/located.ts';
+import { anyJson, anyNoise, anyObject, write } from './writer.ts';
 
 const edited = (text: string, ...edits: Edit[]): string => {
   const outcome = editDocument(text, 'json5', edits);
@@ -149,77 +150,6 @@ test('edit: what has no place is refused with config/cannot-edit', () => {
   assert.equal(editDocument('{ a: ', 'json5', []).ok, false);
 });
 
-// The law. Documents in every style: comments in all places, trailing commas or none, one line or many.
-
-const key = fc.constantFrom('a', 'b', 'c', 'key', 'with space', "it's", '日本', 'x-y');
-const leaf: fc.Arbitrary<Json> = fc.oneof(
-  fc.integer(),
-  fc.boolean(),
-  fc.constant(null),
-  fc.string({ unit: 'grapheme', maxLength: 8 }),
-);
-const json = fc.letrec<{ value: Json }>((tie) => ({
-  value: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    leaf,
-    fc.array(tie('value'), { maxLength: 4 }),
-    fc.dictionary(key, tie('value'), { maxKeys: 4, noNullPrototype: true }),
-  ),
-})).value;
-const object = fc.dictionary(key, json, { maxKeys: 4, noNullPrototype: true });
-
-/** Writes a value with noise drawn from a list of numbers, so that a failing case shrinks to a readable one. */
-const write = (value: Json, noise: readonly number[], dialect: Dialect): string => {
-  let at = 0;
-  let comments = 0;
-  const draw = (choices: number): number => (noise[at++ % Math.max(noise.length, 1)] ?? 0) % choices;
-  const gap = (depth: number): string =>
-    [
-      '',
-      ' ',
-      `\n${'  '.repeat(depth)}`,
-      ` /* ${comments++} , ] } */ `,
-      ` // ${comments++} { " '\n${'  '.repeat(depth)}`,
-    ][draw(5)] as string;
-  const text = (plain: string): string => {
-    const escaped = JSON.stringify(plain).replaceAll(
-      /[\u200b\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g,
-      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
-    return dialect === 'hujson' || draw(2) === 0
-      ? escaped
-      : `'${escaped.slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`;
-  };
-  const entries = (list: readonly (() => string)[], depth: number, open: string, close: string): string => {
-    const inner = list.map((entry) => gap(depth) + entry() + gap(depth));
-    const comma = inner.length > 0 && draw(2) === 0 ? `,${gap(depth - 1)}` : '';
-    return `${open}${inner.join(',')}${comma}${inner.length === 0 ? gap(depth) : ''}${close}`;
-  };
-  const put = (item: Json, depth: number): string => {
-    if (typeof item === 'string') return text(item);
-    if (item === null || typeof item !== 'object') return JSON.stringify(item);
-    if (Array.isArray(item))
-      return entries(
-        (item as Json[]).map((inner) => () => put(inner, depth + 1)),
-        depth + 1,
-        '[',
-        ']',
-      );
-    const members = Object.entries(item as Record<string, Json>);
-    return entries(
-      members.map(
-        ([name, inner]) =>
-          () =>
-            `${text(name)}${gap(depth)}:${gap(depth)}${put(inner, depth + 1)}`,
-      ),
-      depth + 1,
-      '{',
-      '}',
-    );
-  };
-  return `${gap(0)}${put(value, 0)}${gap(0)}`;
-};
-
 /** Every path of a value, with whether it is a list. */
 const pathsOf = (value: Json, path: Path = []): Path[] => {
   if (value === null || typeof value !== 'object') return [path];
@@ -268,11 +198,11 @@ const commentsOf = (text: string, dialect: Dialect, from = 0, to = text.length):
 test('law: an edited file means what was asked, and the rest of the text is untouched', () => {
   fc.assert(
     fc.property(
-      object,
-      fc.array(fc.nat(1000), { minLength: 1, maxLength: 60 }),
+      anyObject,
+      anyNoise,
       fc.nat(3),
       fc.nat(1000),
-      json,
+      anyJson,
       fc.constantFrom<Dialect>('json5', 'hujson'),
       (document, noise, kind, pick, value, dialect) => {
         const text = write(document, noise, dialect);

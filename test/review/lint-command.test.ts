@@ -1,4 +1,4 @@
-// `tailplane lint` as a person or a pipeline runs it: what it prints and how it ends.
+// `tailplane lint` and `fmt` as a person or a pipeline runs them: what they print and how they end.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -19,15 +19,23 @@ const folder = (name: string, files: Readonly<Record<string, string>>): string =
   return dir;
 };
 
-const lint = (...args: string[]): { status: number | null; out: string; err: string } => {
+interface Ended {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+const tailplane = (...args: string[]): Ended => {
   const launcher = path.join(root, 'src/cli/tailplane.js');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [launcher, 'lint', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [launcher, ...args], {
     cwd: scratch,
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], FORCE_COLOR: '1' },
   });
   return { status, out: stdout, err: stderr };
 };
+
+const lint = (...args: string[]): Ended => tailplane('lint', ...args);
 
 const broken = folder('broken', { 'tailnet.json5': "{ nmae: 'example.com' }\n" });
 const risky = folder('risky', {
@@ -115,4 +123,17 @@ test('a pipe in the place of a file holds nothing up', { skip: process.platform 
   const { status, out } = lint(dir);
   assert.equal(status, 1);
   assert.match(out, /config\/no-tailnet/);
+});
+
+test('fmt --check says what would change; fmt changes it; a broken file is left alone', () => {
+  const dir = folder('crooked', { 'tailnet.json5': "{name:'example.com'} // mine\n" });
+  const check = tailplane('fmt', dir, '--check');
+  assert.deepEqual([check.status, check.out], [1, 'Would change tailnet.json5.\n']);
+  assert.deepEqual(JSON.parse(tailplane('fmt', dir, '--json').out), { changed: ['tailnet.json5'] });
+  assert.equal(fs.readFileSync(path.join(dir, 'tailnet.json5'), 'utf8'), "{ name: 'example.com' } // mine\n");
+  assert.equal(tailplane('fmt', dir, '--check').status, 0);
+
+  const { status, err } = tailplane('fmt', folder('open', { 'tailnet.json5': '{ name: ' }));
+  assert.equal(status, 1);
+  assert.match(err, /config\/cannot-edit/);
 });
