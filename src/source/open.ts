@@ -1,6 +1,7 @@
 // Picks the source for a location: a path is a plain folder; a bare repository, a `file:` URL, or a path with a branch set
 // is a repository; `https:`, `ssh:` and `user@host:path` are remotes.
 
+import path from 'node:path';
 import { accept, type Outcome } from '../base/outcome.ts';
 import { openFolder } from './folder.ts';
 import { openGit } from './git.ts';
@@ -13,7 +14,7 @@ export const openSource = async (location: string, settings: SourceSettings): Pr
   if (!parsed.ok) return parsed;
   return await Promise.resolve(
     parsed.value.kind === 'folder'
-      ? openFolder(parsed.value.path, settings.onFault)
+      ? openFolder(path.join(parsed.value.path, settings.folder ?? ''), settings.onFault)
       : accept(openGit(parsed.value, settings)),
   );
 };
