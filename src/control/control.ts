@@ -162,13 +162,17 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
       const session = presence.sessionOf(node.id);
       if (cause !== 'logout') session?.send(farewellOf(node, netmap, snapshot()), now());
       session?.end();
+      outbox.hurry();
     }
   });
 
   return {
     keyAnswer: keyAnswerOf(ports.noiseKey.publicKey),
     upgrade,
-    recheck: () => presence.recheck(),
+    recheck: () => {
+      outbox.hurry();
+      presence.recheck();
+    },
     isOnline: (node) => netmap.isOnline(node),
     online: () => presence.online(),
     sessions: () => [...presence.sessions()].map((session) => session.status()),

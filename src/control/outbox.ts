@@ -16,6 +16,8 @@ const CROWD_MS = 500;
 export interface Outbox {
   /** Something is pending for the session. */
   readonly wake: (session: Session) => void;
+  /** What is pending now doesn't wait for the crowd: it may take access away. */
+  readonly hurry: () => void;
 }
 
 export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => number): Outbox => {
@@ -26,6 +28,7 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
   let passStartMs = 0;
   let scheduled = false;
   let timer: NodeJS.Timeout | undefined;
+  let gatheredMs = Infinity;
 
   const pass = (): void => {
     scheduled = false;
@@ -48,21 +51,35 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
 
   const gathered = (): void => {
     timer = undefined;
+    gatheredMs = Infinity;
     for (const session of gathering) due.add(session);
     gathering.clear();
     schedule();
   };
 
+  /** The next pass comes then, or earlier if it was to come earlier. */
+  const gatherUntil = (atMs: number): void => {
+    if (atMs >= gatheredMs) return;
+    gatheredMs = atMs;
+    clearTimeout(timer);
+    timer = setTimeout(gathered, atMs - performance.now());
+  };
+
+  const ordinaryPauseMs = (): number => Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
+
   return {
     wake: (session) => {
-      const pauseMs = scheduler.isCrowded() ? CROWD_MS : Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
+      const pauseMs = scheduler.isCrowded() ? CROWD_MS : ordinaryPauseMs();
       if (performance.now() - session.askedMs >= pauseMs) {
         due.add(session);
         schedule();
       } else {
         gathering.add(session);
-        timer ??= setTimeout(gathered, pauseMs);
+        gatherUntil(performance.now() + pauseMs);
       }
+    },
+    hurry: () => {
+      if (gathering.size > 0) gatherUntil(performance.now() + ordinaryPauseMs());
     },
   };
 };

@@ -128,7 +128,7 @@ export interface Control {
   /** Takes over a connection: every `upgrade` event of the HTTP servers whose path is `/ts2021`. Never throws. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-  /** After the snapshot was swapped: ephemeral nodes that are away get the time that it gives. */
+  /** After netmap was given a new snapshot: what it changes is told at once, and ephemeral nodes get the time that it gives. */
   readonly recheck: () => void;
 
   readonly isOnline: (node: NodeId) => boolean;

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 
 import type { NodeId } from '../../src/base/ids.ts';
 import { KEEP_ALIVE } from '../../src/wire/framing.ts';
-import { authKeyOf, newKeyPair, newNodeKey, openWorld, until, type Client, type World } from './world.ts';
+import { authKeyOf, newKeyPair, newNodeKey, openWorld, snapshotOf, until, type Client, type World } from './world.ts';
 
 let world: World;
 before(async () => {
@@ -55,6 +55,31 @@ test('the first change goes out at once, followers share a message', async () =>
   assert.deepEqual(await stream.next(), { b: 1, c: 1, d: 1 });
   assert.ok(performance.now() - startMs < 1000, 'and that soon');
   client.close();
+});
+
+test('while a crowd comes in, arrivals wait; a new policy does not', async () => {
+  const own = await openWorld();
+  try {
+    const first = await join('alice', own);
+    const stream = await first.client.stream({ NodeKey: first.NodeKey });
+    await stream.next();
+    await Promise.all(Array.from({ length: 30 }, () => join('alice', own)));
+    const tellTwice = async (second: () => void): Promise<number> => {
+      own.netmap.tell(first.id, { first: true });
+      await stream.next();
+      own.netmap.tell(first.id, { second: true });
+      const startMs = performance.now();
+      second();
+      await stream.next();
+      return performance.now() - startMs;
+    };
+    const slowMs = await tellTwice(() => {});
+    await Promise.all(Array.from({ length: 30 }, () => join('alice', own)));
+    const quickMs = await tellTwice(() => own.setSnapshot(snapshotOf()));
+    assert.ok(quickMs < slowMs / 2, `${quickMs} against ${slowMs} ms`);
+  } finally {
+    await own.close();
+  }
 });
 
 test('a lite update is answered at once without a body, is stored, and disturbs no stream', async () => {
