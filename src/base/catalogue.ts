@@ -94,6 +94,7 @@ export const catalogue = {
   // cli: commands
   'cli/usage': 'The command line cannot be understood',
   'cli/would-overwrite': 'A file that would be written exists already',
+  'cli/not-allowed': 'The access that is asked about does not exist',
   'cli/server-unreachable': 'No server answers for the data folder',
   'cli/server-forbidden': 'The administration socket may not be opened',
   'cli/server-refused': 'The server refused the request',

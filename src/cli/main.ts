@@ -14,6 +14,7 @@ import { registerInit } from './init.ts';
 import { registerKeys } from './keys.ts';
 import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
+import { registerOverview } from './overview.ts';
 import { registerReview } from './review.ts';
 import { registerServe } from './serve.ts';
 import { registerSource } from './source.ts';
@@ -35,6 +36,7 @@ export const buildProgram = (): Command => {
   registerLint(program);
   registerFmt(program);
   registerReview(program);
+  registerOverview(program);
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);

@@ -3,13 +3,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseRevision, type Revision } from '../base/ids.ts';
+import type { Outcome } from '../base/outcome.ts';
 import { parseNodeList } from '../review/node-list.ts';
 import { renderTerminal } from '../review/terminal.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
 import type { RegisteredNode } from '../snapshot/resolve.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { readLocalRevision } from '../source/repository.ts';
-import { folderRevision } from '../source/tree.ts';
+import { openRepository, readLocalRevision } from '../source/repository.ts';
+import { folderRevision, type SourceCommit } from '../source/tree.ts';
 import { EXIT, Failure } from './failure.ts';
 import { wantsColour } from './output.ts';
 import { readTailnetFolder } from './tailnetfolder.ts';
@@ -88,3 +89,37 @@ export const readNodeList = (file: string | undefined): readonly RegisteredNode[
     throw new Failure(EXIT.usage, nodes.code, nodes.reason, 'tailplane nodes export > nodes.json writes a good one.');
   return nodes.value;
 };
+
+const HISTORY = 10_000;
+
+/** Commits from HEAD back, each with its tailnet; without one where the folder was absent or had errors. */
+export async function* readHistory(
+  folder: string,
+): AsyncGenerator<{ readonly commit: SourceCommit; readonly snapshot: Snapshot | undefined }> {
+  const root = gitRoot(folder);
+  if (root === undefined) {
+    throw new Failure(
+      EXIT.usage,
+      'cli/usage',
+      `${path.resolve(folder)} is in no git repository.`,
+      'Run the command in a clone.',
+    );
+  }
+  const inside = path.relative(root, fs.realpathSync.native(folder)).split(path.sep).join('/');
+  const repository = openRepository(path.join(root, '.git'));
+  const take = <T>(outcome: Outcome<T>): T => {
+    if (outcome.ok) return outcome.value;
+    throw new Failure(EXIT.usage, outcome.code, outcome.reason, 'The whole history is needed: git fetch --unshallow.');
+  };
+  const tip = take(await repository.resolve('HEAD'));
+  take(await repository.load(tip, HISTORY));
+  for (const commit of take(await repository.log(tip, HISTORY))) {
+    const tree = await repository.readTree(commit.id, inside);
+    yield {
+      commit,
+      snapshot: tree.ok
+        ? compileSnapshot({ revision: tree.value.revision, files: tree.value.files }).snapshot
+        : undefined,
+    };
+  }
+}

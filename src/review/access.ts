@@ -68,19 +68,26 @@ const sizeOf = (unit: Unit | undefined, tailnet: ReviewedTailnet): number =>
 const formatPorts = ({ First, Last }: PortRange): string =>
   First === 0 && Last === 65_535 ? '*' : First === Last ? String(First) : `${First}-${Last}`;
 
-/** Protocols with their ports, the ports of a protocol together. */
-const formatTraffic = (traffic: Drawn['traffic']): readonly Traffic[] => {
-  const ports = new Map<number, string[]>();
-  for (const one of traffic) {
-    const list = ports.get(one.protocol);
-    if (list) list.push(formatPorts(one.ports));
-    else ports.set(one.protocol, [formatPorts(one.ports)]);
+/** Ranges that meet or overlap become one. */
+const joinPorts = (ranges: readonly PortRange[]): readonly PortRange[] => {
+  const joined: PortRange[] = [];
+  for (const range of ranges.toSorted((a, b) => a.First - b.First)) {
+    const last = joined.at(-1);
+    if (last && range.First <= last.Last + 1)
+      joined[joined.length - 1] = { First: last.First, Last: Math.max(last.Last, range.Last) };
+    else joined.push(range);
   }
-  return [...ports].map(([protocol, list]) => ({
-    protocol: PROTOCOLS[protocol] ?? String(protocol),
-    ports: list.join(','),
-  }));
+  return joined;
 };
+
+/** Protocols with their ports, the ports of a protocol together. */
+export const formatTraffic = (traffic: Drawn['traffic']): readonly Traffic[] =>
+  [...Map.groupBy(traffic, ({ protocol }) => protocol)].map(([protocol, list]) => ({
+    protocol: PROTOCOLS[protocol] ?? String(protocol),
+    ports: joinPorts(list.map(({ ports }) => ports))
+      .map(formatPorts)
+      .join(','),
+  }));
 
 /** Changes of each destination, then gathered: first destinations that change alike, then sources. */
 const gather = ({ before, after, units }: Comparison): Drawn[] => {
