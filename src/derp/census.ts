@@ -1,7 +1,8 @@
-// Counts by where a connection comes from: one IPv4 address, or one IPv6 /64, which is what one household has.
+// Counts and rates by where something comes from: one IPv4 address, or one IPv6 /64, which is what one household has.
 
 import { parseAddressBits } from '../base/address.ts';
 import { formatHex } from '../base/bytes.ts';
+import { createBucket, type Bucket } from './bucket.ts';
 
 const MAPPED_BYTES = 16;
 const PREFIX64_BYTES = 8;
@@ -41,6 +42,27 @@ export const createCensus = (): Census => {
       const left = of(prefix) - 1;
       if (left > 0) counts.set(prefix, left);
       else counts.delete(prefix);
+    },
+  };
+};
+
+/** Prefixes whose rate is remembered; the one that was silent for longest is forgotten. */
+const REMEMBERED = 20_000;
+
+export interface Rates {
+  /** Whether one more event of the prefix is within its rate. */
+  readonly allows: (prefix: string, nowMs: number) => boolean;
+}
+
+export const createRates = (perSecond: number, burst: number): Rates => {
+  const buckets = new Map<string, Bucket>();
+  return {
+    allows: (prefix, nowMs) => {
+      const bucket = buckets.get(prefix) ?? createBucket(perSecond, burst, nowMs);
+      buckets.delete(prefix);
+      buckets.set(prefix, bucket);
+      if (buckets.size > REMEMBERED) buckets.delete(buckets.keys().next().value as string);
+      return bucket.tryTake(1, nowMs);
     },
   };
 };

@@ -6,8 +6,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 
 import { parseAddressBits } from '../base/address.ts';
-import { createBucket, type Bucket } from './bucket.ts';
-import { mappedBytes, prefixOf } from './census.ts';
+import { createRates, mappedBytes, prefixOf } from './census.ts';
 import { encodeStunResponse, isStunRequest } from './stun.ts';
 
 export interface StunServer {
@@ -28,7 +27,6 @@ export interface StunStats {
 /** Many clients may share an address behind a router, and each asks about once in 20 seconds. */
 const PER_SECOND = 200;
 const BURST = 1_000;
-const REMEMBERED_ADDRESSES = 20_000;
 
 /** `host` may be `::` for both families, or an address of either. Rejects when the port is not to be had. */
 export const startStunServer = async (listen: {
@@ -36,18 +34,9 @@ export const startStunServer = async (listen: {
   readonly port: number;
 }): Promise<StunServer> => {
   const stats = { answered: 0, refused: 0, limited: 0 };
-  /** By prefix, the one asked last at the end; the oldest is forgotten. */
-  const buckets = new Map<string, Bucket>();
-
-  const isLimited = (address: string): boolean => {
-    const prefix = prefixOf({ bytes: mappedBytes(address) });
-    const nowMs = performance.now();
-    const bucket = buckets.get(prefix) ?? createBucket(PER_SECOND, BURST, nowMs);
-    buckets.delete(prefix);
-    buckets.set(prefix, bucket);
-    if (buckets.size > REMEMBERED_ADDRESSES) buckets.delete(buckets.keys().next().value as string);
-    return !bucket.tryTake(1, nowMs);
-  };
+  const rates = createRates(PER_SECOND, BURST);
+  const isLimited = (address: string): boolean =>
+    !rates.allows(prefixOf({ bytes: mappedBytes(address) }), performance.now());
 
   const socket = dgram.createSocket(listen.host.includes(':') ? 'udp6' : 'udp4');
   socket.on('message', (message, { address, port }) => {

@@ -42,7 +42,7 @@ export interface FrontLimits {
 const LIMITS: FrontLimits = {
   handshakeMs: 10_000,
   headersMs: 10_000,
-  newcomers: { all: 8_192, perPrefix: 512, isExempt: isLoopback },
+  newcomers: { all: 8_192, perPrefix: 512, perSecond: 200, isExempt: isLoopback },
 };
 const MAX_HEADER_BYTES = 16 << 10;
 const MAX_HEADERS = 100;

@@ -3,12 +3,14 @@
 
 import type { Socket } from 'node:net';
 
-import { createCensus, mappedBytes, prefixOf } from '../derp/census.ts';
+import { createCensus, createRates, mappedBytes, prefixOf } from '../derp/census.ts';
 
 export interface NewcomerLimits {
   readonly all: number;
   /** Of one IPv4 address or one IPv6 /64. */
   readonly perPrefix: number;
+  /** New connections of one prefix in a second, for a long time; ten times as many at once. */
+  readonly perSecond: number;
   /** Addresses that stand for many: this machine, and proxies. */
   readonly isExempt: (address: string) => boolean;
 }
@@ -29,6 +31,7 @@ const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddre
 export const createNewcomers = (limits: NewcomerLimits): Newcomers => {
   const prefixes = new Map<string, string>();
   const census = createCensus();
+  const rates = createRates(limits.perSecond, 10 * limits.perSecond);
   const forget = (name: string): void => {
     const prefix = prefixes.get(name);
     if (prefix === undefined) return;
@@ -41,6 +44,7 @@ export const createNewcomers = (limits: NewcomerLimits): Newcomers => {
       if (limits.isExempt(address)) return true;
       const prefix = prefixOf({ bytes: mappedBytes(address) });
       if (prefixes.size >= limits.all || census.of(prefix) >= limits.perPrefix) return false;
+      if (!rates.allows(prefix, performance.now())) return false;
       const name = nameOf(socket);
       prefixes.set(name, prefix);
       census.add(prefix);

@@ -47,7 +47,11 @@ describe('the port that strangers reach', () => {
     });
     front = await bindFront(
       { host: '127.0.0.1', port: 0 },
-      { handshakeMs: 300, headersMs: 400, newcomers: { all: 100, perPrefix: 20, isExempt: () => false } },
+      {
+        handshakeMs: 300,
+        headersMs: 400,
+        newcomers: { all: 100, perPrefix: 20, perSecond: 20, isExempt: () => false },
+      },
     );
     front.open({ answer: (_request, response) => response.end('ok'), upgrade: () => false }, certificate);
   });
@@ -145,6 +149,18 @@ describe('the port that strangers reach', () => {
     assert.match(await ask(old), /^HTTP\/1\.1 200/);
     assert.equal(old.getPeerCertificate().subject.CN, 'first.example.com', 'the same connection');
     old.destroy();
+  });
+
+  test('one address opens connections at a limited rate, then gets the port back', async () => {
+    let answered = 0;
+    for (let i = 0; i < 300; i++) {
+      const socket = dial();
+      socket.write('GET / HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n');
+      if ((await untilClosed(socket)).text !== '') answered++;
+    }
+    assert.ok(answered < 250, `${answered} of 300 answered`);
+    await sleep(500);
+    assert.match(await ask(dial()), /^HTTP\/1\.1 200/);
   });
 
   test('TLS 1.2 and 1.3 are spoken, older versions and HTTP/2 are not', async () => {
