@@ -209,6 +209,32 @@ test('a host that misbehaves is named, and what was there stays', async (t) => {
   }
 });
 
+test('a host that answers a byte at a time is given up after the time for a whole fetch', async (t) => {
+  const { host, writer } = await start(t);
+  writer.commit({ 'tailnet.json5': '{n:1}' });
+  const source = await follow(t, host.url, { limits: { ...LIMITS, totalMs: 1_500 } });
+  host.weather = { kind: 'trickle' };
+  const startedMs = performance.now();
+  assert.equal(codeOf(await source.sync()), 'source/timeout');
+  assert.ok(performance.now() - startedMs < 8_000);
+  host.weather = { kind: 'fine' };
+  for (let i = 0; i < 5 && source.status().state !== 'current'; i++) await source.sync();
+  assert.equal(textOf(await source.read()), '{n:1}', 'the next attempt has a thread of its own');
+});
+
+test('closing does not wait for the host', async (t) => {
+  const { host } = await start(t);
+  host.weather = { kind: 'hang' };
+  const source = await follow(t, host.url);
+  const attempt = source.sync();
+  while (host.seen.length === 0) await sleep(20);
+  const startedMs = performance.now();
+  await source.close();
+  assert.equal(codeOf(await attempt), 'source/closed');
+  assert.ok(performance.now() - startedMs < 2_000);
+  assert.equal(codeOf(await source.sync()), 'source/closed');
+});
+
 test('wrong credentials, no such host, no listener', async (t) => {
   const { host, writer } = await start(t);
   writer.commit({ 'tailnet.json5': '{}' });

@@ -14,6 +14,8 @@ import type { TestContext } from 'node:test';
 export type Weather =
   | { readonly kind: 'fine' }
   | { readonly kind: 'hang' }
+  /** A byte now and then, for ever. */
+  | { readonly kind: 'trickle' }
   | { readonly kind: 'status'; readonly status: number }
   | { readonly kind: 'redirect'; readonly to: string }
   /** Cuts the connection after so many bytes of a pack. */
@@ -133,6 +135,12 @@ export const startHost = async (
     host.seen.push(`${request.method} ${url.pathname.split('/').slice(2).join('/')}`);
     const { weather } = host;
     if (weather.kind === 'hang') return;
+    if (weather.kind === 'trickle') {
+      response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' });
+      const drip = setInterval(() => response.write('0'), 50);
+      response.on('close', () => clearInterval(drip));
+      return;
+    }
     if (weather.kind === 'status') {
       response.writeHead(weather.status).end('a secret of the host');
       return;
