@@ -26,6 +26,7 @@ export interface ConnectionSetup {
   readonly flushLater: (connection: Connection) => void;
   readonly onProven: () => void;
   readonly onClosed: () => void;
+  readonly onFault: (fault: unknown) => void;
 }
 
 /** Calls `onTurnEnd` of each connection once, when the event loop has read from every socket that was ready. */
@@ -126,7 +127,13 @@ export class Connection implements Link {
   }
 
   #read(chunk: Buffer): void {
-    this.session.read(chunk);
+    try {
+      this.session.read(chunk);
+    } catch (fault) {
+      // What one client sends may end its own connection, never the relay.
+      this.#setup.onFault(fault);
+      this.session.close();
+    }
     if (!this.#isProven) this.#noteProven();
   }
 

@@ -1,7 +1,7 @@
 // DERP frames: one byte of type, four bytes of length in network order, then the payload (Tailscale's derp/derp.go).
 // The reader cuts frames out of the chunks that a socket gives, without copying any that lies whole in one chunk.
 
-import { concatBytes, formatHex, utf8 } from '../base/bytes.ts';
+import { concatBytes, utf8 } from '../base/bytes.ts';
 
 export const FRAME = {
   serverKey: 0x01,
@@ -131,8 +131,6 @@ export const looksLikeDisco = (bytes: Uint8Array, at: number, end: number): bool
 
 /** Keys are looked up by a string of 32 characters, one for each byte: strings are what a Map hashes with a secret seed. */
 export const keyName = (bytes: Buffer, at: number): string => bytes.toString('latin1', at, at + KEY_BYTES);
-
-export const keyNameHex = (name: string): string => formatHex(Buffer.from(name, 'latin1'));
 
 export const NEXT = 0;
 /** The frame was taken; give no further one until `resume`. */

@@ -28,7 +28,6 @@ import type { Forwarder } from './roster.ts';
 import type { Shared } from './session.ts';
 
 export interface MeshLink {
-  readonly isConnected: () => boolean;
   readonly close: () => void;
 }
 
@@ -154,7 +153,6 @@ export const openMeshLink = (shared: Shared, url: URL): MeshLink => {
 
   dial();
   return {
-    isConnected: () => socket !== undefined,
     close: () => {
       isClosed = true;
       clearTimeout(timer);

@@ -38,6 +38,8 @@ export interface RelayPorts {
   readonly bootstrapDns?: (name: string) => Readonly<Record<string, readonly string[]>>;
   /** The address to count and to show for a request; absent: the socket's. For trusted proxies. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string;
+  /** Told of a bug that ended one connection. */
+  readonly onFault?: (fault: unknown, at: string) => void;
 }
 
 export interface RelayLimits {
@@ -73,7 +75,7 @@ export interface RelayStats extends Readonly<Tally> {
 
 export interface Relay {
   readonly publicKey: NodeKey;
-  /** Takes `/derp/probe`, `/derp/latency-check`, `/generate_204`, `/bootstrap-dns` and `/derp` without an upgrade; false, and untouched, for others. */
+  /** Takes the relay's plain requests (answers.ts), and `/derp` without an upgrade; false, and untouched, for others. */
   readonly handleRequest: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Takes an upgrade of `/derp` to DERP or WebSocket; false, and untouched, for others. */
   readonly handleUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
@@ -86,7 +88,7 @@ export interface Relay {
   readonly close: (restart?: { readonly reconnectInMs: number; readonly tryForMs: number }) => Promise<void>;
 }
 
-const DEFAULT_LIMITS: RelayLimits = { connections: 50_000, connectionsPerKey: 16, handshakesPerPrefix: 200 };
+const DEFAULT_LIMITS: RelayLimits = { connections: 50_000, connectionsPerKey: 16, handshakesPerPrefix: 500 };
 const LARGEST_FRAME_BYTES = HEADER_BYTES + KEY_BYTES + PACKET_LIMIT_BYTES;
 const WEBSOCKET_MESSAGE_BYTES = 32 << 10;
 const CLOSE_MS = 1_000;
@@ -151,6 +153,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
       writeLimitBytes,
       flushLater,
       onProven: endHandshake,
+      onFault: (fault) => ports.onFault?.(fault, 'relay'),
       onClosed: () => {
         endHandshake();
         connections.delete(connection);

@@ -136,7 +136,8 @@ export const createRoster = (): Roster => {
     watch: (client) => {
       if (watchers.has(client)) return;
       watchers.add(client);
-      for (const peer of peers.values()) if (peer.active) client.tell(presence(peer.active));
+      const present = [...peers.values()].flatMap(({ active }) => (active ? [presence(active)] : []));
+      client.tell(Buffer.concat(present));
     },
     addForwarder: (name, key, forwarder) => {
       const peer = peerOf(name, key);

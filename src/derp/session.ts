@@ -156,7 +156,7 @@ export class Session implements Client {
   /** Moves what is to be written behind `out`, the urgent first. */
   drain(out: Uint8Array[]): void {
     if (this.#control.length > 0) {
-      out.push(...this.#control);
+      for (const frame of this.#control) out.push(frame);
       this.#control = [];
       this.#controlBytes = 0;
     }

@@ -188,6 +188,25 @@ describe('admission', () => {
     await at.close();
   });
 
+  test('a bug in what decides ends the connection that met it, and no other', async () => {
+    const faults: unknown[] = [];
+    let isBroken = false;
+    const at = await startRelay({
+      admit: () => {
+        if (isBroken) throw new Error('a bug');
+        return true;
+      },
+      onFault: (fault) => faults.push(fault),
+    });
+    const alice = await connect(at);
+    isBroken = true;
+    const bob = await connect(at, { isRefused: true });
+    await bob.closed;
+    await alice.settle();
+    assert.deepEqual(faults, [new Error('a bug')]);
+    await at.close();
+  });
+
   test('the largest number of connections and of unproven ones hold', async () => {
     const at = await startRelay({ admit: () => new Promise(() => {}) }, { limits: { handshakesPerPrefix: 2 } });
     await connect(at, { isRefused: true });
