@@ -3,8 +3,8 @@
 
 import { patchedSince, patchText } from './entry.ts';
 import type { Entry } from './entry.ts';
-import { encodeFragment } from './fragment.ts';
-import type { Fragment, Message } from './fragment.ts';
+import { encodeMember } from './fragment.ts';
+import type { Member, Message } from './fragment.ts';
 import { changedSince } from './order.ts';
 import type { Order } from './order.ts';
 
@@ -29,7 +29,7 @@ export interface DeltaChunk {
   /** JSON of the patch of each, empty where it was replaced only. */
   readonly patches: readonly string[];
   /** By which of the entries are in it. */
-  readonly fragments: Map<string, Fragment>;
+  readonly fragments: Map<string, Member>;
 }
 
 /** Some entries of a chunk, as two words. */
@@ -50,11 +50,11 @@ export const contentsOf = (chunks: readonly DeltaChunk[], chosen: readonly Choic
 };
 
 /** The patches of the chosen entries, as members of a JSON array. */
-export const chunkFragment = (chunk: DeltaChunk, choice: Choice): Fragment => {
+export const chunkFragment = (chunk: DeltaChunk, choice: Choice): Member => {
   const key = `${choice.low},${choice.high}`;
   let fragment = chunk.fragments.get(key);
   if (!fragment) {
-    fragment = encodeFragment(chunk.patches.filter((_, i) => isChosen(choice, i)).join());
+    fragment = encodeMember(chunk.patches.filter((_, i) => isChosen(choice, i)).join());
     chunk.fragments.set(key, fragment);
   }
   return fragment;

@@ -13,8 +13,8 @@ import type { AddrPort } from '../wire/reading.ts';
 import type { UserProfile } from '../wire/user.ts';
 import { PATCHABLE } from './cost.ts';
 import type { Patchable } from './cost.ts';
-import { encodeFragment } from './fragment.ts';
-import type { Fragment } from './fragment.ts';
+import { encodeMember } from './fragment.ts';
+import type { Member } from './fragment.ts';
 import type { ResolvedNode } from './resolve.ts';
 
 /** How a viewer sees a node beside what all viewers see alike. */
@@ -43,7 +43,7 @@ export interface Entry {
   patchedAt: number[];
   /** JSON of the node by look, and frames of those that are sent alone. */
   readonly texts: Map<string, string>;
-  readonly fragments: Map<string, Fragment>;
+  readonly fragments: Map<string, Member>;
   /** JSON of patches by their contents. */
   readonly patches: Map<number, string>;
   /** Neighbours in the order of change; see order.ts. */
@@ -173,10 +173,10 @@ export const peerText = (entry: Entry, key: string, look: () => Look): string =>
 };
 
 /** The same as a frame, for peers that are sent alone. */
-export const peerFragment = (entry: Entry, key: string, look: () => Look): Fragment => {
+export const peerFragment = (entry: Entry, key: string, look: () => Look): Member => {
   let fragment = entry.fragments.get(key);
   if (fragment === undefined) {
-    fragment = encodeFragment(peerText(entry, key, look));
+    fragment = encodeMember(peerText(entry, key, look));
     entry.fragments.set(key, fragment);
   }
   return fragment;

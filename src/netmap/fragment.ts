@@ -4,6 +4,7 @@
 // levels 1, 3 and 9).
 
 import { constants, zstdCompressSync } from 'node:zlib';
+import { concatBytes } from '../base/bytes.ts';
 import { encodeLength, encodeRawFrame } from '../wire/framing.ts';
 import { COST, fieldCost } from './cost.ts';
 import type { Cost } from './cost.ts';
@@ -19,6 +20,11 @@ export const encodeFragment = (text: string): Fragment =>
   text.length < RAW_BELOW ? encodeRawFrame(Buffer.from(text)) : zstdCompressSync(text, COMPRESS);
 
 const COMMA = encodeRawFrame(Buffer.from(','));
+
+/** Members of a JSON array: a frame with a comma, then one with the members, in one piece. The first in a list goes without. */
+export type Member = Uint8Array;
+
+export const encodeMember = (text: string): Member => concatBytes(COMMA, encodeFragment(text));
 
 export interface Message {
   /** Whether it holds everything, or brings the client from the message before to this one. */
@@ -37,8 +43,8 @@ export interface MessageBuilder {
   readonly field: (name: string, note?: string, cost?: Cost) => void;
   readonly text: (text: string) => void;
   readonly fragment: (fragment: Fragment) => void;
-  /** Fragments that are members of one JSON array, as that array. */
-  readonly list: (fragments: readonly Fragment[]) => void;
+  /** Members as one JSON array. */
+  readonly list: (members: readonly Member[]) => void;
   /** Whether no field was begun. */
   readonly isEmpty: () => boolean;
   readonly finish: (full: boolean) => Message;
@@ -72,13 +78,10 @@ export const createMessage = (): MessageBuilder => {
       flush();
       push(fragment);
     },
-    list: (fragments) => {
+    list: (members) => {
       pending += '[';
       flush();
-      for (const [i, fragment] of fragments.entries()) {
-        if (i > 0) push(COMMA);
-        push(fragment);
-      }
+      for (const [i, member] of members.entries()) push(i === 0 ? member.subarray(COMMA.length) : member);
       pending += ']';
     },
     isEmpty: () => fields.length === 0,

@@ -4,13 +4,13 @@
 import type { NodeId } from '../base/ids.ts';
 import { clearBits, createBits } from './bits.ts';
 import type { Bits } from './bits.ts';
-import type { Fragment } from './fragment.ts';
+import type { Member } from './fragment.ts';
 
 export interface Gathered {
   /** Slots of those that are sent in pages. */
   readonly paged: Bits;
   /** Peers whose look is this viewer's. */
-  readonly alone: Fragment[];
+  readonly alone: Member[];
   /** Slots of all that are sent whole, and of those among them that the client did not have. */
   readonly upserted: Bits;
   readonly fresh: Bits;

@@ -5,8 +5,8 @@ import type { UserId } from '../base/ids.ts';
 import type { UserProfile } from '../wire/user.ts';
 import { addBit, bitsKey, createBits, eachBit } from './bits.ts';
 import type { Bits } from './bits.ts';
-import { encodeFragment } from './fragment.ts';
-import type { Fragment, FragmentBudget } from './fragment.ts';
+import { encodeMember } from './fragment.ts';
+import type { FragmentBudget, Member } from './fragment.ts';
 
 export interface Owners {
   /** The number of the profile's person. A profile that differs from the one known before gets a stamp. */
@@ -16,14 +16,14 @@ export interface Owners {
   /** Those whose profile was stamped after `stamp`. */
   readonly changedSince: (stamp: number) => Bits;
   /** Members of a JSON array: the profiles of the set. */
-  readonly fragment: (members: Bits) => Fragment;
+  readonly fragment: (members: Bits) => Member;
   readonly forgetAll: () => void;
 }
 
 export const createOwners = (budget: () => FragmentBudget): Owners => {
   const indexes = new Map<UserId, number>();
   const texts: string[] = [];
-  const kept = new Map<string, Fragment>();
+  const kept = new Map<string, Member>();
 
   const stamps: number[] = [];
   let newest = 0;
@@ -55,7 +55,7 @@ export const createOwners = (budget: () => FragmentBudget): Owners => {
       if (known) return known;
       const profiles: string[] = [];
       eachBit(members, (i) => profiles.push(texts[i] as string));
-      const fragment = encodeFragment(profiles.join());
+      const fragment = encodeMember(profiles.join());
       budget().keep(fragment);
       kept.set(key, fragment);
       return fragment;

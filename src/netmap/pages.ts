@@ -5,14 +5,14 @@ import { addBit, createBits, hasBit } from './bits.ts';
 import type { Bits } from './bits.ts';
 import type { Entry, Look } from './entry.ts';
 import { peerText, withoutIpv4 } from './entry.ts';
-import { encodeFragment } from './fragment.ts';
-import type { Fragment, FragmentBudget } from './fragment.ts';
+import { encodeMember } from './fragment.ts';
+import type { FragmentBudget, Member } from './fragment.ts';
 
 /** Two words of a bit set. Larger pages compress a little better, but each change makes one anew. */
 export const PAGE_SIZE = 64;
 
 export interface Page {
-  readonly fragment: Fragment;
+  readonly fragment: Member;
   /** Owners of the peers, for their profiles. */
   readonly owners: Bits;
 }
@@ -44,7 +44,7 @@ export const createPages = (entryAt: (slot: number) => Entry | undefined, budget
       texts.push(peerText(entry, family, () => familyLook(entry, family)));
       addBit(owners, entry.ownerIndex);
     }
-    return { fragment: encodeFragment(texts.join()), owners };
+    return { fragment: encodeMember(texts.join()), owners };
   };
 
   return {

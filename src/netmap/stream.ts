@@ -27,8 +27,8 @@ import { chunkFragment, contentsOf } from './delta.ts';
 import type { Choice, Delta, DeltaChunk } from './delta.ts';
 import { lookKey, peerFragment } from './entry.ts';
 import type { Entry } from './entry.ts';
-import { createMessage, encodeFragment } from './fragment.ts';
-import type { Fragment, Message, MessageBuilder } from './fragment.ts';
+import { createMessage, encodeMember } from './fragment.ts';
+import type { Member, Message, MessageBuilder } from './fragment.ts';
 import { clearGathered } from './gathered.ts';
 import type { Gathered } from './gathered.ts';
 import { PAGE_SIZE } from './pages.ts';
@@ -259,7 +259,7 @@ export class PeerStream {
 
   /** Whole peers, and before them the people behind them. */
   #wholePeers(entry: Entry, peers: Gathered, field: 'Peers' | 'PeersChanged', to: MessageBuilder): void {
-    const list: Fragment[] = [];
+    const list: Member[] = [];
     const { words } = peers.paged;
     for (let at = 0; at < words.length; at += 2) {
       const low = words[at] as number;
@@ -288,10 +288,10 @@ export class PeerStream {
         if (hasBit(changed, ownerIndex)) addBit(people, ownerIndex);
       });
     }
-    const list: Fragment[] = [];
+    const list: Member[] = [];
     if ((this.dirty & PART.self) !== 0) {
       const account = JSON.stringify(accountProfile(snapshot, entry.node));
-      if (account !== this.#account) list.push(encodeFragment(account));
+      if (account !== this.#account) list.push(encodeMember(account));
       this.#account = account;
     }
     if (!isEmptyBits(people)) list.push(owners.fragment(people));
@@ -308,7 +308,7 @@ const joined = (message: Message): Message => ({ ...message, pieces: [concatByte
 const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [], cost: COST.none };
 
 const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilder): void => {
-  const list: Fragment[] = [];
+  const list: Member[] = [];
   let count = 0;
   for (const [i, choice] of chosen.entries()) {
     if ((choice.low | choice.high) === 0) continue;
