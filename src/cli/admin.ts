@@ -17,7 +17,8 @@ export interface AdminClient {
 
 const TIMEOUT_MS = 60_000;
 
-const unreachable = (dataFolder: string, error: NodeJS.ErrnoException): Failure => {
+/** Why the socket can't be reached, in words. */
+export const unreachable = (dataFolder: string, error: NodeJS.ErrnoException): Failure => {
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return new Failure(
       EXIT.unreachable,

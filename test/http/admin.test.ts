@@ -58,7 +58,8 @@ test('operations get parameters and a body, and answer with values or refusals',
     400,
     { error: { code: 'http/bad-request', message: 'The request is not a JSON object.' } },
   ]);
-  assert.equal((await call('POST', '/keys', `{"x":"${'y'.repeat(2 << 20)}"}`))[0], 413);
+  const [status, large] = await call('POST', '/keys', `{"x":"${'y'.repeat(2 << 20)}"}`);
+  assert.deepEqual([status, large], [413, { error: { code: 'http/too-large', message: 'The request is too large.' } }]);
   assert.deepEqual(await call('POST', '/broken', '{}'), [
     500,
     { error: { code: 'http/fault', message: 'The server failed; its log says why.' } },

@@ -124,11 +124,11 @@ test('a bad list of nodes is told by its node and what is wrong', () => {
       encoding: 'utf8',
     });
     assert.equal(status, 2);
-    assert.match(stderr, /^error\[review\/bad-node-list\]: /);
+    assert.ok(stderr.startsWith('error[review/bad-node-list]: '), stderr);
     assert.match(stderr, message);
   }
   const { stderr } = spawnSync(process.execPath, [launcher, 'explain', 'tag:nobody', 'web:1', '--dir', folder], {
     encoding: 'utf8',
   });
-  assert.match(stderr, /^error\[review\/unknown-party\]: No machine carries «tag:nobody»\./);
+  assert.ok(stderr.startsWith('error[review/unknown-party]: No machine carries «tag:nobody».'), stderr);
 });

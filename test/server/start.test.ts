@@ -12,6 +12,8 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
+import { StartFailure } from '../../src/server/failure.ts';
+import { listenFailure } from '../../src/server/listen.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const launcher = path.join(root, 'src/cli/tailplane.js');
@@ -90,7 +92,7 @@ test('it prints the command that joins, answers, and ends at once when asked', {
 
   const inUse = await refusal([], environment(folder('one')));
   assert.equal(inUse.code, 1);
-  assert.match(inUse.stderr, /^error\[registry\/in-use\]: .*\n {2}.+/m);
+  assert.ok(inUse.stderr.includes('error[registry/in-use]: '), inUse.stderr);
   again.child.kill('SIGINT');
   assert.equal(await again.exited, 0);
 });
@@ -103,50 +105,77 @@ test('each thing that can be wrong is one clear error with what to do', { timeou
   fs.writeFileSync(folder('file'), '');
   fs.mkdirSync(folder('broken'));
   fs.writeFileSync(path.join(folder('broken'), 'tailnet.json5'), "{ name: 'example.com', nmae: 1 }");
-  const cases: readonly (readonly [string, readonly string[], NodeJS.ProcessEnv, number, RegExp])[] = [
+  const cases: readonly (readonly [
+    name: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    exit: number,
+    code: string,
+    says: RegExp,
+  ])[] = [
     [
       'port in use',
       [],
       { TAILPLANE_LISTEN: taken },
       1,
-      /error\[server\/listen-in-use\]: Another program listens on 127\.0\.0\.1:\d+\.\n {2}Stop it, or choose/,
+      'server/listen-in-use',
+      /Another program listens on 127\.0\.0\.1:\d+\.\n {2}Stop it, or choose/,
     ],
-    ['address of another machine', [], { TAILPLANE_LISTEN: '192.0.2.1:80' }, 1, /error\[server\/listen-unknown\]/],
+    [
+      'address of another machine',
+      [],
+      { TAILPLANE_LISTEN: '192.0.2.1:80' },
+      1,
+      'server/listen-unknown',
+      /Check --listen/,
+    ],
     [
       'data folder that can’t be',
       [],
       { TAILPLANE_DATA: path.join(folder('file'), 'x') },
       1,
-      /error\[server\/data-not-writable\]: .*ENOTDIR.*\n {2}Make it belong/,
+      'server/data-not-writable',
+      /ENOTDIR.*\n {2}Make it belong/,
     ],
-    ['no such tailnet', [folder('absent')], {}, 1, /error\[server\/source-unreadable\]: There is no folder .*absent/],
-    [
-      'broken tailnet',
-      [folder('broken')],
-      {},
-      1,
-      /tailnet\.json5:1:24[\s\S]*nmae[\s\S]*error\[server\/tailnet-broken\]/,
-    ],
+    ['no such tailnet', [folder('absent')], {}, 1, 'server/source-unreadable', /There is no folder .*absent/],
+    ['broken tailnet', [folder('broken')], {}, 1, 'server/tailnet-broken', /tailnet\.json5:1:24[\s\S]*nmae/],
     [
       'wrong setting',
       ['--metrics', 'all', '--url', 'example.com'],
       {},
       2,
-      /error\[server\/bad-setting\]: «example\.com» can't be the URL/,
+      'server/bad-setting',
+      /«example\.com» can't be the URL/,
     ],
     [
       'wrong variables',
       [],
       { TAILPLANE_RELAY: 'perhaps', TAILPLANE_METRICS: 'x' },
       2,
+      'server/bad-setting',
       /TAILPLANE_RELAY: .*\n.*TAILPLANE_METRICS: /,
     ],
   ];
   await Promise.all(
-    cases.map(async ([name, args, env, code, message], i) => {
-      const { code: got, stderr } = await refusal(args, { ...environment(folder(`case${i}`)), ...env });
-      assert.match(stderr, message, name);
-      assert.equal(got, code, `${name}\n${stderr}`);
+    cases.map(async ([name, args, env, exit, code, says], i) => {
+      const { code: status, stderr } = await refusal(args, { ...environment(folder(`case${i}`)), ...env });
+      assert.ok(stderr.includes(`error[${code}]: `), `${name}\n${stderr}`);
+      assert.match(stderr, says, name);
+      assert.equal(status, exit, `${name}\n${stderr}`);
     }),
   );
+});
+
+test('every failure to listen has its own sentence', () => {
+  const codes: readonly (readonly [string, string])[] = [
+    ['EADDRINUSE', 'server/listen-in-use'],
+    ['EACCES', 'server/listen-denied'],
+    ['EADDRNOTAVAIL', 'server/listen-unknown'],
+  ];
+  for (const [errno, code] of codes) {
+    const failure = listenFailure('127.0.0.1:80', Object.assign(new Error(errno), { code: errno }));
+    assert.ok(failure instanceof StartFailure);
+    assert.equal(failure.code, code);
+    assert.match(failure.message, / 127\.0\.0\.1:80\.$/);
+  }
 });
