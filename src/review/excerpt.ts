@@ -41,11 +41,20 @@ export const columnsOf = (text: string): number => {
 };
 
 const lineAt = (source: string, offset: number): { readonly start: number; readonly end: number } => {
-  let start = Math.min(offset, source.length);
-  while (start > 0 && !/[\r\n]/.test(source[start - 1] as string)) start--;
-  let end = Math.min(offset, source.length);
-  while (end < source.length && !/[\r\n]/.test(source[end] as string)) end++;
-  return { start, end };
+  const before = Math.min(offset, source.length) - 1;
+  const start = before < 0 ? 0 : Math.max(source.lastIndexOf('\n', before), source.lastIndexOf('\r', before)) + 1;
+  const feed = /[\r\n]|$/g;
+  feed.lastIndex = Math.max(offset, 0);
+  return { start, end: feed.exec(source)?.index ?? source.length };
+};
+
+/** Findings come in the order of the file, and a line of a megabyte may have many: the last one is kept. */
+let kept: { readonly source: string; readonly start: number; readonly masked: string } | undefined;
+
+const maskedLine = (source: string, start: number, end: number): string => {
+  if (kept?.source !== source || kept.start !== start)
+    kept = { source, start, masked: maskSecrets(source.slice(start, end)) };
+  return kept.masked;
 };
 
 /**
@@ -61,7 +70,7 @@ export const excerptOf = (
   const line = lineAt(source, span.start.offset);
   const from = span.start.offset - line.start;
   const to = Math.max(Math.min(span.end.offset, line.end) - line.start, from);
-  const masked = maskSecrets(source.slice(line.start, line.end));
+  const masked = maskedLine(source, line.start, line.end);
   const near = Math.max(anchor - line.start, 0);
   const first = to - near <= MOST - BEFORE ? near : from;
   const cutStart = masked.length > MOST && first > BEFORE ? first - BEFORE : 0;

@@ -67,6 +67,26 @@ const masked = (diagnostic: Diagnostic): Diagnostic => ({
   ...(diagnostic.help === undefined ? {} : { help: maskSecrets(diagnostic.help) }),
 });
 
+/** Nobody reads more for one file; the rest is counted. */
+const REPORTS_LIMIT = 200;
+
+const readable = (diagnostics: readonly Diagnostic[]): readonly Diagnostic[] => {
+  if (diagnostics.length <= REPORTS_LIMIT) return diagnostics;
+  return [...Map.groupBy(diagnostics, ({ span }) => span?.file).values()].flatMap((mine): Diagnostic[] => {
+    const last = mine[REPORTS_LIMIT - 1];
+    if (mine.length <= REPORTS_LIMIT || !last) return mine;
+    const rest = mine.slice(REPORTS_LIMIT);
+    const more: Diagnostic = {
+      code: 'config/more-problems',
+      severity: hasErrors(rest) ? 'error' : 'warning',
+      message: `There are ${rest.length} further findings in this file.`,
+      help: 'Correct these first.',
+      ...(last.span ? { span: last.span } : {}),
+    };
+    return [...mine.slice(0, REPORTS_LIMIT), more];
+  });
+};
+
 /** Pure, and never throws on what the files hold. */
 export const compileSnapshot = ({ revision, files }: CompileInput): CompileResult => {
   const folder = readFolder(files);
@@ -74,12 +94,13 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
   const found = [...folder.diagnostics];
   const policy = policyOf(folder, users, found);
   found.push(...checkFolder(folder, users, policy));
-  const diagnostics = found.map(masked).sort(compareDiagnostics);
+  const sorted = found.map(masked).sort(compareDiagnostics);
+  const diagnostics = readable(sorted);
 
   const { tailnet, routes, dns, keys, nodes, derp } = folder;
   const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp;
   const seen = { diagnostics, folder, users, ...(policy ? { policy } : {}) };
-  if (!whole || hasErrors(diagnostics)) return seen;
+  if (!whole || hasErrors(sorted)) return seen;
   const snapshot: Snapshot = {
     revision,
     digest: `sha256:${formatHex(sha256(utf8(canonicalJson(folder.plain))))}`,

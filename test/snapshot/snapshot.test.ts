@@ -155,6 +155,22 @@ test('of several entries for a node the most exact one counts; routes add up', (
   ]);
 });
 
+test('of very many findings in one file the rest is counted, and still refuses', () => {
+  const users = Array.from({ length: 300 }, () => "{ login: 'alice@example.com' }");
+  const files = new Map([
+    ['tailnet.json5', Buffer.from("{ name: 'example.com' }")],
+    ['users.json5', Buffer.from(`{ users: [${users.join(',\n')}] }`)],
+  ]);
+  const { snapshot, diagnostics } = compileSnapshot({ revision: REVISION, files });
+  assert.equal(snapshot, undefined);
+  assert.equal(diagnostics.length, 201);
+  const last = diagnostics.at(-1);
+  assert.deepEqual(
+    [last?.code, last?.severity, last?.message],
+    ['config/more-problems', 'error', 'There are 99 further findings in this file.'],
+  );
+});
+
 test('law: no content of any file makes the compiler throw, and an error means no snapshot', () => {
   const snippets = [
     "{ name: 'example.com' }",

@@ -15,37 +15,36 @@ interface Ignore {
   used: boolean;
 }
 
+/** Nobody reads more. */
+const REPORTS_LIMIT = 200;
+
 const PATTERN = /^tailplane-ignore\b[ \t]*(\S*)[ \t]*(.*)$/m;
 
-/** The line that a comment speaks about: its own where something stands before it, else the next one that isn't comment. */
-const targetLine = ({ text, comments }: LocatedFile, span: Span): number => {
+/** For each comment the line that it speaks about: its own where something stands before it, else the next with content. */
+const targetsOf = ({ text, comments }: LocatedFile): ((span: Span) => number) => {
   const lines = text.split(/\r\n|\r|\n/);
-  if ((lines[span.start.line - 1] ?? '').slice(0, span.start.column - 1).trim() !== '') return span.start.line;
-  const commented = new Set(
-    comments
-      .filter(
-        (comment) => (lines[comment.span.start.line - 1] ?? '').slice(0, comment.span.start.column - 1).trim() === '',
-      )
-      .flatMap(({ span: { start, end } }) =>
-        Array.from({ length: end.line - start.line + 1 }, (_, i) => start.line + i),
-      ),
-  );
-  let line = span.end.line + 1;
-  while (line < lines.length && (commented.has(line) || (lines[line - 1] ?? '').trim() === '')) line++;
-  return line;
+  const standsAlone = ({ start }: Span): boolean =>
+    (lines[start.line - 1] ?? '').slice(0, start.column - 1).trim() === '';
+  const empty = lines.map((line) => line.trim() === '');
+  for (const { span } of comments) {
+    if (standsAlone(span)) for (let line = span.start.line; line <= span.end.line; line++) empty[line - 1] = true;
+  }
+  // From the end, so that each line knows the next one with content in one step.
+  const next: number[] = [];
+  for (let i = lines.length - 1; i >= 0; i--) next[i] = empty[i] === true ? (next[i + 1] ?? lines.length) : i + 1;
+  return (span) => (standsAlone(span) ? (next[span.end.line] ?? lines.length) : span.start.line);
 };
 
 const readIgnores = (files: readonly LocatedFile[]): Ignore[] =>
-  files.flatMap((file) =>
-    file.comments.flatMap(({ text, span }) => {
-      const match = PATTERN.exec(text);
-      if (!match) return [];
-      const [, code = '', reason = ''] = match;
-      return [
-        { file: file.file, code, line: targetLine(file, span), span, hasReason: reason.trim() !== '', used: false },
-      ];
-    }),
-  );
+  files.flatMap((file) => {
+    const mine = file.comments.filter(({ text }) => PATTERN.test(text));
+    if (mine.length === 0) return [];
+    const targetOf = targetsOf(file);
+    return mine.map(({ text, span }) => {
+      const [, code = '', reason = ''] = PATTERN.exec(text) as RegExpExecArray;
+      return { file: file.file, code, line: targetOf(span), span, hasReason: reason.trim() !== '', used: false };
+    });
+  });
 
 const aboutIgnore = ({ code, span, hasReason, used }: Ignore): Diagnostic | undefined => {
   if (!Object.hasOwn(catalogue, code)) {
@@ -87,5 +86,5 @@ export const applyIgnores = (files: readonly LocatedFile[], diagnostics: readonl
     for (const ignore of matching) ignore.used = true;
     return !matching.some(({ hasReason }) => hasReason);
   });
-  return [...kept, ...ignores.flatMap((ignore) => aboutIgnore(ignore) ?? [])];
+  return [...kept, ...ignores.flatMap((ignore) => aboutIgnore(ignore) ?? []).slice(0, REPORTS_LIMIT)];
 };

@@ -81,20 +81,25 @@ const overlappingRoutes: LintRule = {
   code: 'lint/overlapping-routes',
   severity: 'info',
   *check({ folder }) {
-    const seen: Approval[] = [];
-    for (const { subnets, at } of (folder.routes ?? []).slice(0, 1_000)) {
-      for (const prefix of subnets) {
-        const other = seen.find((one) => one.prefix !== prefix && one.at !== at && prefixesOverlap(one.prefix, prefix));
-        if (other) {
-          yield {
-            span: at,
-            message: `${prefix} overlaps ${other.prefix}, which another entry approves.`,
-            help: 'The smaller one wins, and its traffic does not fall back to the larger one.',
-            related: [{ span: other.at, message: `approves ${other.prefix}` }],
-          };
-        }
-        seen.push({ prefix, at });
+    // Two prefixes are apart or one holds the other, so in the order of their first addresses a stack knows all holders.
+    const sorted = (folder.routes ?? [])
+      .flatMap(({ subnets, at }) => subnets.map((prefix) => ({ prefix, at, range: prefixRange(prefix) })))
+      .sort(
+        ({ range: a }, { range: b }) => a.family - b.family || Number(a.first - b.first) || Number(b.last - a.last),
+      );
+    const holders: typeof sorted = [];
+    for (const one of sorted) {
+      while (holders.length > 0 && !prefixContains((holders.at(-1) as typeof one).prefix, one.prefix)) holders.pop();
+      const holder = holders.findLast(({ prefix, at }) => prefix !== one.prefix && at !== one.at);
+      if (holder) {
+        yield {
+          span: one.at,
+          message: `${one.prefix} overlaps ${holder.prefix}, which another entry approves.`,
+          help: 'The smaller one wins, and its traffic does not fall back to the larger one.',
+          related: [{ span: holder.at, message: `approves ${holder.prefix}` }],
+        };
       }
+      if (holders.at(-1)?.prefix !== one.prefix) holders.push(one);
     }
   },
 };
@@ -223,26 +228,29 @@ const repeatedRecord: LintRule = {
   severity: 'warning',
   *check({ folder }) {
     const seen = new Map<string, Span>();
-    const aliases = new Map<string, Span>();
+    const names = new Map<string, { readonly at: Span; readonly type: string }>();
     for (const { name, type, value, at } of folder.dns?.extraRecords ?? []) {
       const key = `${name} ${type} ${value}`;
-      const twin =
-        seen.get(key) ??
-        aliases.get(name) ??
-        (type === 'CNAME' ? [...seen].find(([other]) => other.startsWith(`${name} `))?.[1] : undefined);
-      if (twin) {
+      const equal = seen.get(key);
+      const other = names.get(name);
+      if (equal) {
         yield {
           span: at,
-          message: seen.has(key)
-            ? `This record of \`${name}\` is given twice.`
-            : `\`${name}\` has a CNAME, and records beside it.`,
-          help: 'Keep one of them.',
-          related: [{ span: twin, message: 'the other one' }],
-          ...(seen.has(key) ? { fix: { kind: 'remove' as const, at } } : {}),
+          message: `This record of \`${name}\` is given twice.`,
+          help: 'Keep one of the two.',
+          related: [{ span: equal, message: 'first given here' }],
+          fix: { kind: 'remove', at },
+        };
+      } else if (other && (type === 'CNAME' || other.type === 'CNAME')) {
+        yield {
+          span: at,
+          message: `\`${name}\` has a CNAME, and another record beside it.`,
+          help: 'Keep the CNAME or the others.',
+          related: [{ span: other.at, message: 'the other one' }],
         };
       }
       seen.set(key, at);
-      if (type === 'CNAME') aliases.set(name, at);
+      if (!other || type === 'CNAME') names.set(name, { at, type });
     }
   },
 };
