@@ -81,6 +81,8 @@ export interface Relay {
   readonly handleUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   /** Closes the connections of a node that may no longer use the relay. */
   readonly disconnect: (nodeKey: NodeKey) => void;
+  /** The same for every node that is connected and not allowed any more. */
+  readonly retain: (isAllowed: (nodeKey: NodeKey) => boolean) => void;
   /** A warning that clients show until it is replaced; empty clears it. */
   readonly health: (text: string) => void;
   readonly stats: () => RelayStats;
@@ -225,6 +227,11 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
     disconnect: (nodeKey) => {
       const peer = roster.find(keyName(Buffer.from(keyBytes(nodeKey)), 0));
       for (const client of peer?.connections.slice() ?? []) client.close();
+    },
+    retain: (isAllowed) => {
+      for (const { session } of connections) {
+        if (session.isProven && !session.isMesh && !isAllowed(formatNodeKey(session.peer.key))) session.close();
+      }
     },
     health: (text) => {
       shared.healthText = text;

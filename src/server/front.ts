@@ -39,7 +39,7 @@ export interface FrontLimits {
 }
 
 /** Far more newcomers than honest clients are, even if all come back at once: a request follows within milliseconds. */
-const LIMITS: FrontLimits = {
+export const FRONT_LIMITS: FrontLimits = {
   handshakeMs: 10_000,
   headersMs: 10_000,
   newcomers: { all: 8_192, perPrefix: 512, perSecond: 200, isExempt: isLoopback },
@@ -76,7 +76,7 @@ const prepare = (server: http.Server | https.Server, upgrade: FrontPorts['upgrad
 
 /** Binds the port. Throws a StartFailure where that can't be done. */
 export const bindFront = async (at: HostPort, limits: Partial<FrontLimits> = {}): Promise<Front> => {
-  const { handshakeMs, headersMs, newcomers: newcomerLimits } = { ...LIMITS, ...limits };
+  const { handshakeMs, headersMs, newcomers: newcomerLimits } = { ...FRONT_LIMITS, ...limits };
   const newcomers = createNewcomers(newcomerLimits);
   const httpOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,

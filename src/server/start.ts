@@ -27,7 +27,7 @@ import { backupDownloads } from './backup-operations.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
-import { bindFront } from './front.ts';
+import { bindFront, FRONT_LIMITS } from './front.ts';
 import { followTailnet } from './follow.ts';
 import { createKey, keyOperations } from './key-operations.ts';
 import { keyPairOf } from './keyring.ts';
@@ -35,8 +35,11 @@ import { listenFailure } from './listen.ts';
 import { createLog } from './log.ts';
 import type { Logger } from './log.ts';
 import { loginOperations, loginQuestion } from './login-operations.ts';
+import { isLoopback } from './newcomers.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
+import { trustedProxies } from './proxy.ts';
+import { redirectTo } from './redirect.ts';
 import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
@@ -63,6 +66,8 @@ export interface RunningServer {
 }
 
 const DEFAULT_LISTEN = '127.0.0.1:8080';
+/** Where clients look for `/generate_204`. */
+const PORT_80 = 80;
 const QUICK_KEY_TTL_MS = 86_400_000;
 
 const hostPortSetting = (name: string, text: string): HostPort => {
@@ -212,13 +217,28 @@ const assemble = async (
   teardown.push('source', () => follower.close());
 
   // The port is bound before anything is announced, so that the relay and the URL name the port that is really ours.
-  const front = await bindFront(asked);
+  const proxies = trustedProxies(settings.trustedProxies);
+  const isExempt = (address: string): boolean => isLoopback(address) || proxies.isTrusted(address);
+  const frontLimits = { newcomers: { ...FRONT_LIMITS.newcomers, isExempt } };
+  const front = await bindFront(asked, frontLimits);
   teardown.push('connections', () => front.close());
   const bound = front.at;
   const url = urlOf(settings.url, bound);
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const certificate = openCertificate({ settings, dataFolder, host, now });
+  const certificate = openCertificate({
+    settings,
+    dataFolder,
+    host,
+    now,
+    note: (level, event, fields) => log[level](fields, event),
+  });
   teardown.push('certificate', () => certificate.close());
+  const secondAt =
+    settings.httpListen === undefined || settings.httpListen === 'off'
+      ? undefined
+      : hostPortSetting('http-listen', settings.httpListen);
+  const secondFront = secondAt && (await bindFront(secondAt, frontLimits));
+  if (secondFront) teardown.push('connections of the second address', () => secondFront.close());
 
   const stunAt =
     settings.stun === undefined ? bound : settings.stun === 'off' ? undefined : hostPortSetting('stun', settings.stun);
@@ -230,6 +250,8 @@ const assemble = async (
       : undefined;
   if (stun) teardown.push('stun', () => stun.close());
 
+  // Then clients see the proxy's certificate, and verify it by its name.
+  const isBehindProxy = settings.trustedProxies !== undefined && url.protocol === 'https:';
   const tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
     nowMs: now,
     embeddedRegion:
@@ -245,8 +267,8 @@ const assemble = async (
                 : Number(url.port || bound.port),
             stunPort: stun?.port,
             name: settings.relayName ?? 'Tailplane',
-            ...(certificate.pinned === undefined ? {} : { pinned: certificate.pinned }),
-            answersPort80: false,
+            ...(certificate.pinned === undefined || isBehindProxy ? {} : { pinned: certificate.pinned }),
+            answersPort80: secondFront?.at.port === PORT_80,
           }),
   });
   teardown.push(
@@ -276,8 +298,21 @@ const assemble = async (
     return id !== undefined && tailnet.node(id)?.authorized === true;
   };
   const relay =
-    settings.relay === false ? undefined : createRelay({ crypto, random, admit: admitNode }, { key: relayKey });
-  if (relay) teardown.push('relay', () => relay.close());
+    settings.relay === false
+      ? undefined
+      : createRelay(
+          { crypto, random, admit: admitNode, remoteAddressOf: proxies.remoteAddressOf, onFault },
+          { key: relayKey },
+        );
+  if (relay) {
+    teardown.push('relay', () => relay.close());
+    teardown.push(
+      'relay feed',
+      registry.subscribe((changes) => {
+        for (const change of changes) if (change.kind === 'node-removed') relay.disconnect(change.node.nodeKey);
+      }),
+    );
+  }
 
   const parts: Parts = {
     snapshot: follower.snapshot,
@@ -313,10 +348,22 @@ const assemble = async (
     relay ? withRelayKey(certificate, relayKey.publicKey) : certificate,
   );
   teardown.push('new connections', () => front.refuse());
+  secondFront?.open(
+    {
+      answer: url.protocol === 'https:' ? redirectTo(url, relay?.handleRequest) : handlerOf(app),
+      upgrade: (request, socket, head) => {
+        if ((request.url ?? '').split('?')[0] !== '/ts2021') return false;
+        control.upgrade(request, socket, head);
+        return true;
+      },
+    },
+    certificate,
+  );
 
   follower.onSwap((snapshot) => {
     tailnet.setSnapshot(snapshot);
     control.recheck();
+    relay?.retain(admitNode);
   });
   exposeGauges(metrics, registry, tailnet, control);
 

@@ -142,7 +142,7 @@ describe('presence', () => {
     await clients[16]?.settle();
   });
 
-  test('home and connections are counted, and a removed node is cut off', async () => {
+  test('home and connections are counted, and nodes that may no longer use the relay are cut off', async () => {
     const before = at.relay.stats();
     const alice = await connect(at);
     await connect(at, { key: alice.key });
@@ -155,7 +155,11 @@ describe('presence', () => {
     );
     at.relay.disconnect(formatNodeKey(alice.key.publicKey));
     await alice.closed;
-    assert.equal(at.relay.stats().clients, before.clients);
+    const [bob, carol, mesh] = [await connect(at), await connect(at), await connect(at, { meshKey: MESH_KEY })];
+    at.relay.retain((key) => key === formatNodeKey(carol.key.publicKey));
+    await bob.closed;
+    await carol.settle();
+    await mesh.settle();
   });
 });
 
