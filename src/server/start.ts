@@ -24,6 +24,7 @@ import { openRegistry } from '../registry/open.ts';
 import type { Registry } from '../registry/registry.ts';
 import { openAdminSocket } from './admin-socket.ts';
 import { backupDownloads } from './backup-operations.ts';
+import { createBootstrapDns } from './bootstrap-dns.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
@@ -301,7 +302,20 @@ const assemble = async (
     settings.relay === false
       ? undefined
       : createRelay(
-          { crypto, random, admit: admitNode, remoteAddressOf: proxies.remoteAddressOf, onFault },
+          {
+            crypto,
+            random,
+            admit: admitNode,
+            bootstrapDns: createBootstrapDns(
+              () => [
+                host,
+                ...follower.snapshot().derp.regions.flatMap(({ nodes }) => nodes.map((node) => node.hostName)),
+              ],
+              now,
+            ).answer,
+            remoteAddressOf: proxies.remoteAddressOf,
+            onFault,
+          },
           { key: relayKey },
         );
   if (relay) {
