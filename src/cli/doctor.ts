@@ -26,7 +26,8 @@ const askServer = async (command: Command): Promise<StatusAnswer | undefined> =>
   }
 };
 
-const findingsOf = (status: StatusAnswer): Finding[] => [
+/** What a running server's status gives away. */
+export const findingsOf = (status: Pick<StatusAnswer, 'problems' | 'version'>): Finding[] => [
   ...status.problems.map((problem): Finding => ({
     code: 'server/problem',
     severity: 'warning',

@@ -1,5 +1,6 @@
 // What is wrong or risky in a data folder, each with what to do. Looks only: it changes nothing and may run beside a server.
 
+import type { StatsFs } from 'node:fs';
 import fs from 'node:fs/promises';
 import type { Code } from '../base/catalogue.ts';
 import type { Severity } from '../base/diagnostic.ts';
@@ -53,7 +54,8 @@ const checkContent = ({ fault, torn, schemaVersion }: Inspection, holder: string
   return findings;
 };
 
-const checkOrphans = ({ state }: Inspection): Finding[] => {
+/** Records that refer to others that are gone. */
+export const checkOrphans = ({ state }: Pick<Inspection, 'state'>): Finding[] => {
   const lost = [...state.logins.values()].filter(
     ({ nodeId, state: is }) => is === 'approved' && !state.nodes.has(nodeId as never),
   );
@@ -130,8 +132,15 @@ const checkModes = async (disk: Disk, folder: string): Promise<Finding[]> => {
   ];
 };
 
-const checkSpace = async (folder: string): Promise<{ findings: Finding[]; facts: string[] }> => {
-  const { bavail, bsize, blocks } = await fs.statfs(folder);
+const checkSpace = async (folder: string): Promise<{ findings: Finding[]; facts: string[] }> =>
+  judgeSpace(await fs.statfs(folder));
+
+/** What the room on a disk means, as statfs tells it. */
+export const judgeSpace = ({
+  bavail,
+  bsize,
+  blocks,
+}: Pick<StatsFs, 'bavail' | 'bsize' | 'blocks'>): { findings: Finding[]; facts: string[] } => {
   const freeBytes = bavail * bsize;
   const share = blocks === 0 ? 1 : bavail / blocks;
   const text = `${Math.round(freeBytes / MIB).toLocaleString('en')} MiB are free on its disk (${Math.round(share * 100)} %)`;

@@ -98,7 +98,8 @@ const verify = async (
   return wrong.length > 0 ? heldAt('verify', wrong) : undefined;
 };
 
-const obstacleOfFinding = ({ rule, message, allowedBy }: GuardFinding): Obstacle => ({
+/** A finding of the guard as what stands in the way of a revision. */
+export const obstacleOfFinding = ({ rule, message, allowedBy }: GuardFinding): Obstacle => ({
   code: `review/guard-${rule}`,
   message,
   ...(allowedBy === undefined ? {} : { allowedBy }),

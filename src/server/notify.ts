@@ -7,19 +7,24 @@ import type { Secret } from '../base/secret.ts';
 import { signGeneric } from '../source/webhook.ts';
 
 const REQUEST_MS = 10_000;
-const PAUSES_MS = [0, 2_000, 10_000];
+const PAUSES_MS: readonly number[] = [0, 2_000, 10_000];
 
 export interface Notifier {
   readonly url: string;
   readonly secret: Secret<string>;
   readonly now: () => number;
+  /** Before each try. */
+  readonly pausesMs?: readonly number[];
 }
 
 /** Posts JSON with an `X-Tailplane-Signature` over time and body. */
-export const notify = async ({ url, secret, now }: Notifier, message: object): Promise<Outcome<undefined>> => {
+export const notify = async (
+  { url, secret, now, pausesMs = PAUSES_MS }: Notifier,
+  message: object,
+): Promise<Outcome<undefined>> => {
   const body = Buffer.from(JSON.stringify(message));
   let reason = '';
-  for (const pauseMs of PAUSES_MS) {
+  for (const pauseMs of pausesMs) {
     await sleep(pauseMs, undefined, { ref: false });
     try {
       const answer = await fetch(url, {

@@ -11,7 +11,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { connectGitHub } from '../../src/action/github.ts';
 import { MARKER } from '../../src/action/review.ts';
+import { Secret } from '../../src/base/secret.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const bundle = path.join(root, 'dist/action/index.cjs');
@@ -228,4 +230,16 @@ test('a path that leads out of the checkout is refused', async (t) => {
   const result = await runAction(checkout(t, files(POLICY)), {}, 'http://127.0.0.1:9', { folder: '../..' });
   assert.equal(result.code, 1);
   assert.match(result.stdout, /«folder» leads out of the checkout/);
+});
+
+test('a call that GitHub refuses, or that finds nobody, is a value', async () => {
+  const connect = (request: typeof fetch) =>
+    connectGitHub({ apiUrl: 'http://127.0.0.1:9', repository: 'o/r', token: new Secret('t'), fetch: request });
+  const codes = await Promise.all(
+    [connect(async () => new Response('', { status: 500 })), connect(fetch)].map(async (github) => {
+      const outcome = await github.writeComment(7, MARKER, 'text');
+      return outcome.ok ? '' : outcome.code;
+    }),
+  );
+  assert.deepEqual(codes, ['action/github-refused', 'action/github-refused']);
 });

@@ -46,6 +46,9 @@ for (const room of rooms) {
   });
 }
 
+/** Only a bug raises these; there is nothing that a test could arrange. */
+const BUGS: ReadonlySet<string> = new Set(['source/fault']);
+
 test('every code is named by a test or a golden', () => {
   // The page of the lint rules is a golden itself: its examples are run by test/review/lint/rules.test.ts.
   const goldens = fs.readFileSync(path.join(root, 'docs/errors/lint.md'), 'utf8');
@@ -60,7 +63,7 @@ test('every code is named by a test or a golden', () => {
     .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8'))
     .join('\n');
   assert.deepEqual(
-    codes.filter((code) => !texts.includes(code) && !goldens.includes(code)),
+    codes.filter((code) => !texts.includes(code) && !goldens.includes(code) && !BUGS.has(code)),
     [],
   );
 });

@@ -7,10 +7,14 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
 import { realDisk } from '../../src/registry/disk.ts';
-import { diagnose, type Diagnosis } from '../../src/registry/doctor.ts';
+import { diagnose, type Diagnosis, judgeSpace, checkOrphans } from '../../src/registry/doctor.ts';
 import { openRegistry } from '../../src/registry/open.ts';
 import type { Registry } from '../../src/registry/registry.ts';
-import { DAY_MS, register, START_MS } from './sample.ts';
+import { DAY_MS, register, START_MS, waitingLogin } from './sample.ts';
+import { findingsOf } from '../../src/cli/doctor.ts';
+import { packageVersion } from '../../src/cli/version.ts';
+import { parseNodeId } from '../../src/base/ids.ts';
+import { emptyState } from '../../src/registry/state.ts';
 
 const inFolder = async (work: (folder: string) => Promise<void>): Promise<void> => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'tailplane-registry-'));
@@ -120,3 +124,34 @@ test('a schema that the next start brings forward', () =>
     await fs.cp(path.join(import.meta.dirname, 'golden/schema-1'), folder, { recursive: true });
     assert.ok(codes(await look(folder)).includes('info registry/older-schema'));
   }));
+
+test('a disk that is nearly full', () => {
+  const MIB = 1 << 20;
+  const of = (freeMib: number) => judgeSpace({ bavail: freeMib, bsize: MIB, blocks: 10_000 });
+  assert.deepEqual(of(300).findings, []);
+  for (const [freeMib, severity] of [
+    [200, 'warning'],
+    [20, 'error'],
+  ] as const) {
+    const [finding] = of(freeMib).findings;
+    assert.equal(`${finding?.severity} ${finding?.code}`, `${severity} registry/disk-space`);
+  }
+});
+
+test('a server with problems, or of another version than the command', () => {
+  const version = packageVersion();
+  assert.deepEqual(findingsOf({ problems: [], version }), []);
+  assert.deepEqual(
+    findingsOf({ problems: ['the source cannot be read'], version: '0.0.1' }).map(({ code }) => code),
+    ['server/problem', 'server/other-version'],
+  );
+});
+
+test('logins of machines that are gone', () => {
+  const approved = waitingLogin(1, { state: 'approved', nodeId: parseNodeId(7) });
+  const state = { ...emptyState(), logins: new Map([[approved.id, approved]]) };
+  assert.deepEqual(
+    checkOrphans({ state }).map(({ code }) => code),
+    ['registry/orphan'],
+  );
+});

@@ -12,7 +12,10 @@ import { RegistryFault } from '../../src/registry/fault.ts';
 import { openRegistry, type RegistrySettings } from '../../src/registry/open.ts';
 import type { Registry, RegistryWarning } from '../../src/registry/registry.ts';
 import { TestDisk } from './disk.ts';
-import { nodeKey, register, START_MS } from './sample.ts';
+import { nodeKey, register, START_MS, authKey, keyId } from './sample.ts';
+import { decide, MAX_KEYS } from '../../src/registry/decide.ts';
+import { emptyState } from '../../src/registry/state.ts';
+import type { NodeId } from '../../src/base/ids.ts';
 
 const FOLDER = '/data';
 const JOURNAL = '/data/registry-0000000000000001.journal';
@@ -298,4 +301,45 @@ describe('a data folder that cannot be used', () => {
       for (const name of names) assert.equal((await fs.stat(`${folder}/data/${name}`)).mode & 0o077, 0, name);
       await registry.close();
     }));
+});
+
+test('what could not be written in the background is told, once for each try', async () => {
+  const disk = new TestDisk();
+  const told: string[] = [];
+  let nowMs = START_MS;
+  const registry = await open(disk, {
+    now: () => nowMs,
+    snapshotIntervalMs: 5,
+    backups: { everyMs: 1, keep: 2 },
+    warn: ({ code }) => told.push(code),
+  });
+  const hears = async (code: string): Promise<void> => {
+    for (let tries = 0; !told.includes(code); tries++) {
+      assert.ok(tries < 300, `never heard of ${code}, only of ${told.join(', ')}`);
+      nowMs += 3_600_000;
+      await registry.apply(register(1, { capver: 100 + tries }));
+      registry.note([...registry.view.nodes.keys()][0] as NodeId, { lastSeenMs: nowMs });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 10);
+      });
+    }
+  };
+  disk.before = (_n, operation) => {
+    if (operation.includes('/backups')) failing('ENOSPC')();
+  };
+  await hears('registry/backup-failed');
+  disk.before = (_n, operation) => {
+    if (operation.includes('registry.db')) failing('ENOSPC')();
+  };
+  await hears('registry/snapshot-failed');
+  disk.before = () => undefined;
+  await registry.close();
+});
+
+test('there is an end to keys', () => {
+  const full = {
+    ...emptyState(),
+    keys: new Map(Array.from({ length: MAX_KEYS }, (_, i) => [keyId(`k${i}`), authKey(`k${i}`)] as const)),
+  };
+  assert.equal(codeOf(decide(full, { kind: 'create-key', key: authKey('more') })), 'registry/too-many-keys');
 });

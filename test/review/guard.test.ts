@@ -9,7 +9,17 @@ import { utf8 } from '../../src/base/bytes.ts';
 import { parseNodeId, stableIdOf, type NodeId, type Revision, type Tag } from '../../src/base/ids.ts';
 import type { PolicyNode } from '../../src/policy/facts.ts';
 import { populate } from '../../src/policy/population.ts';
-import { countLostAccess, guardChange, isAllowed, readAllowances, type GuardSide } from '../../src/review/guard.ts';
+import type { Code } from '../../src/base/catalogue.ts';
+import {
+  countLostAccess,
+  guardChange,
+  isAllowed,
+  readAllowances,
+  type GuardFinding,
+  type GuardRule,
+  type GuardSide,
+} from '../../src/review/guard.ts';
+import { obstacleOfFinding } from '../../src/server/judge.ts';
 import { reachOf } from '../../src/review/reach.ts';
 import { compileSnapshot } from '../../src/snapshot/compile.ts';
 import { userIdOf } from '../../src/snapshot/user.ts';
@@ -221,4 +231,18 @@ test('the count by classes is the count over all pairs', () => {
     }),
     { numRuns: 150 },
   );
+});
+
+test('each rule of the guard has its page', () => {
+  const pages: Record<GuardRule, Code> = {
+    access: 'review/guard-access',
+    administrators: 'review/guard-administrators',
+    routers: 'review/guard-routers',
+    'user-nodes': 'review/guard-user-nodes',
+    invariant: 'review/guard-invariant',
+  };
+  for (const [rule, code] of Object.entries(pages)) {
+    const finding: GuardFinding = { rule: rule as GuardRule, message: 'lost' };
+    assert.equal(obstacleOfFinding(finding).code, code);
+  }
 });

@@ -256,6 +256,10 @@ test('a rollback keeps what it left from coming back, also after a restart; a ne
   assert.equal(after.snapshot().revision, a);
   assert.equal(after.status().state, 'rolled-back');
   assert.equal((await after.rollback('ffffffff')).ok, false);
+  const broken = commit(writer, BROKEN);
+  await sync(after);
+  const refused = await after.rollback(broken);
+  assert.equal(refused.ok ? '' : refused.code, 'server/rollback-broken');
   const d = commit(writer, { 'tailnet.json5': `{ name: 'example.edu' }` });
   assert.equal(await sync(after), 'current');
   assert.equal(after.snapshot().revision, d);
