@@ -135,6 +135,9 @@ const createTeardown = (
   };
 };
 
+/** Whether a registration could be made durable now. */
+const isDurable = (registry: Registry): boolean => !['refusing', 'slow'].includes(registry.status().state);
+
 const exposeGauges = (metrics: Metrics, registry: Registry, tailnet: Tailnet, control: Control): void => {
   metrics.gauge('nodes', 'Registered nodes', () => registry.view.nodes.size);
   metrics.gauge('nodes_online', 'Nodes with a map session', () => control.online());
@@ -144,9 +147,7 @@ const exposeGauges = (metrics: Metrics, registry: Registry, tailnet: Tailnet, co
     'Bytes in the journal that the file does not hold yet',
     () => registry.status().journalBytes,
   );
-  metrics.gauge('registry_ready', '1 while registrations can be made durable', () =>
-    registry.status().state === 'refusing' ? 0 : 1,
-  );
+  metrics.gauge('registry_ready', '1 while registrations can be made durable', () => (isDurable(registry) ? 1 : 0));
   for (const name of Object.keys(control.gauges())) {
     metrics.gauge(name, name.replaceAll('_', ' '), () => control.gauges()[name] ?? 0);
   }
@@ -337,7 +338,7 @@ const assemble = async (
   };
   const app = createPublicApp({
     keyAnswer: control.keyAnswer,
-    unready: () => (registry.status().state === 'refusing' ? ['registrations are refused: the disk fails'] : []),
+    unready: () => (isDurable(registry) ? [] : ['registrations are refused for now: the disk fails or is too slow']),
     ...(relay ? { relayRequest: relay.handleRequest } : {}),
     verify: async (body) => ({ status: 200, type: 'application/json', body: await verifyAnswer(body, admitNode) }),
     ...(follower.hook && { webhook: follower.hook }),
