@@ -4,7 +4,7 @@
 
 import { hash } from 'node:crypto';
 import type { FilterRule } from '../wire/filter.ts';
-import { encodeFragment } from './fragment.ts';
+import { encodeFragment, SHARE_FROM } from './fragment.ts';
 import type { Fragment, MessageBuilder } from './fragment.ts';
 
 export interface FilterChunk {
@@ -42,9 +42,6 @@ const restText = ({ SrcIPs, ...rest }: FilterRule): string => {
 /** By name, each once. */
 export const filterChunks = (rules: readonly FilterRule[]): ReadonlyMap<string, FilterRule> =>
   new Map(rules.map((rule) => [digestOf(`${sourcesOf(rule.SrcIPs).digest}${restText(rule)}`), rule]));
-
-/** Lists shorter than this are copied into the message; longer ones go in as a shared frame. */
-const SHARE_FROM = 1024;
 
 const writeRule = (rule: FilterRule, to: MessageBuilder): void => {
   const list = sourcesOf(rule.SrcIPs);

@@ -12,6 +12,8 @@ import type { Cost } from './cost.ts';
 const COMPRESS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 /** Below this the compressor costs more time than it saves bytes. */
 const RAW_BELOW = 192;
+/** Shared text shorter than this is copied into each message; longer text goes in as a shared frame. */
+export const SHARE_FROM = 1024;
 
 /** One zstd frame. Shared: never to be changed. */
 export type Fragment = Uint8Array;

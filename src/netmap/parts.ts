@@ -2,9 +2,11 @@
 // Each is written only where it differs from what the client was last sent.
 
 import { hash } from 'node:crypto';
+import type { SshPolicy } from '../wire/ssh.ts';
 import type { Entry } from './entry.ts';
 import { filterChunks, writeFilters } from './filters.ts';
-import type { MessageBuilder } from './fragment.ts';
+import { encodeFragment, SHARE_FROM } from './fragment.ts';
+import type { Fragment, MessageBuilder } from './fragment.ts';
 import { selfTexts } from './self.ts';
 import type { World } from './world.ts';
 
@@ -84,12 +86,33 @@ export const writeParts = (
     sent.filter = new Set(chunks.keys());
   }
   if ((dirty & PART.ssh) !== 0) {
-    const text = JSON.stringify(cut ? { rules: [] } : population.sshFor(entry.id));
-    const version = digest(text);
+    const { version, fragment } = sshTextOf(cut ? NO_SSH : population.sshFor(entry.id));
     if (sent.ssh !== version) {
       sent.ssh = version;
       to.field('SSHPolicy');
-      to.text(text);
+      if (typeof fragment === 'string') to.text(fragment);
+      else to.fragment(fragment);
     }
   }
+};
+
+const NO_SSH: SshPolicy = { rules: [] };
+
+interface SshText {
+  readonly version: string;
+  /** A short one is text of the message. */
+  readonly fragment: Fragment | string;
+}
+
+/** A policy is one object for all nodes for which it is the same, so it is written once for them. */
+const sshTexts = new WeakMap<SshPolicy, SshText>();
+
+const sshTextOf = (policy: SshPolicy): SshText => {
+  let known = sshTexts.get(policy);
+  if (!known) {
+    const text = JSON.stringify(policy);
+    known = { version: digest(text), fragment: text.length < SHARE_FROM ? text : encodeFragment(text) };
+    sshTexts.set(policy, known);
+  }
+  return known;
 };

@@ -49,6 +49,8 @@ export interface NodeClass extends ClassTraits {
   capMap?: CapMap;
   /** Where no rule looks further than the class. */
   ssh?: SshPolicy | undefined;
+  /** Where a rule names the owner's own devices. */
+  readonly sshOf: Map<UserId, SshPolicy>;
   /** Whom the viewers see: by owner where their own devices are more than the class sees, else under null. */
   readonly peerSets: Map<UserId | null, NodeSet>;
   /** The router of a subnet for the viewers of the class; see routers.ts. */
@@ -60,6 +62,7 @@ export interface NodeEntry {
   cls: NodeClass;
   /** By what the viewer reaches through the node. */
   readonly views: Map<string, PeerView>;
+  /** Where a rule names the node itself. */
   ssh?: SshPolicy | undefined;
 }
 
@@ -234,6 +237,7 @@ export const createMembership = (
       selfSource: !traits.tagged && selfSets.some((id) => hasBit((sets[id] as SetState).nodes, index)),
       routerChoices: new Map(),
       peerSets: new Map(),
+      sshOf: new Map(),
     };
     classes[index] = cls;
     byKey.set(cls.key, cls);

@@ -71,6 +71,9 @@ const NONE: ReadonlySet<NodeId> = new Set();
 /** One object for all viewers that see the same, until somebody of the set comes, goes or changes. */
 export const visiblePeers = (state: Membership, entry: NodeEntry): NodeSet => {
   const { cls } = entry;
+  // First of all, as listing a user's devices costs their number.
+  const known = cls.tagged || entry.node.user === null ? undefined : cls.peerSets.get(entry.node.user);
+  if (known) return known;
   const own = ownPeers(state, entry);
   const owner = own.size > 0 ? entry.node.user : null;
   let set = cls.peerSets.get(owner);

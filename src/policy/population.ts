@@ -168,6 +168,7 @@ const remove = (state: Membership, entry: NodeEntry): void => {
     own?.delete(node.id);
     if (own?.size === 0) {
       cls.byOwner.delete(node.user);
+      cls.sshOf.delete(node.user);
       const classes = state.classesOf.get(node.user);
       classes?.delete(cls);
       if (classes?.size === 0) state.classesOf.delete(node.user);
@@ -303,11 +304,16 @@ const forget = (state: Membership, touched: Touched, impact: Impact): void => {
   forEachBit(touched.peers, (index) => state.classes[index]?.peerSets.clear());
   forEachBit(touched.ssh, (index) => {
     const cls = state.classes[index];
-    if (cls) cls.ssh = undefined;
+    if (!cls) return;
+    cls.ssh = undefined;
+    cls.sshOf.clear();
   });
   for (const id of impact.ssh) (state.nodes.get(id) as NodeEntry).ssh = undefined;
   for (const owner of [...touched.owners, ...touched.peerOwners]) {
-    for (const cls of state.classesOf.get(owner) ?? []) cls.peerSets.delete(owner);
+    for (const cls of state.classesOf.get(owner) ?? []) {
+      cls.peerSets.delete(owner);
+      cls.sshOf.delete(owner);
+    }
   }
 };
 

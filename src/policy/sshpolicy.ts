@@ -132,25 +132,27 @@ const sourcesByUser = (
 const classesIn = (state: Membership, compiled: CompiledSshRule): NodeClass[] =>
   [...bitsOf((state.sets[compiled.sources] as SetState).identity)].map((index) => state.classes[index] as NodeClass);
 
-/** The rules that one rule of the policy comes to on a node, and whether they are the same on all its destinations. */
-const rulesFor = (
-  state: Membership,
-  entry: NodeEntry,
-  compiled: CompiledSshRule,
-): { readonly rules: readonly SshRule[]; readonly shared: boolean } => {
+/** What one rule of the policy comes to on a node, and for whom that is the same: its class, its owner's nodes of the class. */
+interface Part {
+  readonly rules: readonly SshRule[];
+  readonly scope: 'class' | 'owner' | 'node';
+}
+
+const rulesFor = (state: Membership, entry: NodeEntry, compiled: CompiledSshRule): Part => {
   const how = standing(entry, compiled);
   if (how === 'all') {
     const known = state.sharedSsh.get(compiled);
     const rules = known ?? compileRule(state, entry, compiled, how);
     if (!known) state.sharedSsh.set(compiled, rules);
-    return { rules, shared: true };
+    return { rules, scope: 'class' };
   }
   if (how === undefined && !compiled.rule.users.some(({ kind }) => kind === 'localpart')) return NOTHING;
   const rules = compileRule(state, entry, compiled, how);
-  return { rules, shared: rules.length === 0 && !compiled.self };
+  if (how === 'own') return { rules, scope: 'owner' };
+  return { rules, scope: rules.length === 0 ? 'class' : 'node' };
 };
 
-const NOTHING = { rules: [], shared: true } as const;
+const NOTHING: Part = { rules: [], scope: 'class' };
 
 const compileRule = (
   state: Membership,
@@ -218,11 +220,14 @@ const compileRule = (
 };
 
 export const sshPolicyOf = (state: Membership, entry: NodeEntry): SshPolicy => {
-  const known = entry.cls.ssh ?? entry.ssh;
+  const { cls } = entry;
+  const { user } = entry.node;
+  const known = cls.ssh ?? (user === null ? undefined : cls.sshOf.get(user)) ?? entry.ssh;
   if (known) return known;
   const parts = state.ssh.map(({ compiled }) => rulesFor(state, entry, compiled));
   const policy = Object.freeze({ rules: parts.flatMap(({ rules }) => rules) });
-  if (parts.every(({ shared }) => shared)) entry.cls.ssh = policy;
+  if (parts.every(({ scope }) => scope === 'class')) cls.ssh = policy;
+  else if (user !== null && parts.every(({ scope }) => scope !== 'node')) cls.sshOf.set(user, policy);
   else entry.ssh = policy;
   return policy;
 };
