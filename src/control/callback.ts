@@ -17,7 +17,8 @@ const TOKEN_BYTES = 20;
 const OFFLINE = refuse('control/offline', 'The node is not connected.');
 const SILENT = refuse('control/silent', 'The node did not answer in time.');
 
-export interface Callbacks extends Pick<Control, 'ping' | 'callNode'> {
+export interface Callbacks extends Pick<Control, 'callNode'> {
+  readonly ping: (node: NodeId, withinMs?: number) => ReturnType<Control['ping']>;
   /** Takes a client's answer. */
   readonly handle: (call: Call) => Promise<void>;
 }
@@ -57,9 +58,9 @@ export const createCallbacks = (
   };
 
   return {
-    ping: async (node) => {
+    ping: async (node, withinMs = limits.pingMs) => {
       const startMs = now();
-      const answer = await ask(node, {}, limits.pingMs);
+      const answer = await ask(node, {}, withinMs);
       return answer.ok ? accept(now() - startMs) : answer;
     },
     callNode: (node, request) => ask(node, { Types: 'c2n', Payload: formatBase64(request) }, limits.callMs),

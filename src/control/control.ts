@@ -6,6 +6,7 @@ import { createRoom, openConnection, type Call, type Connection, type Handler } 
 import { createErrands } from './errand.ts';
 import { farewellOf } from './farewell.ts';
 import { keyAnswerOf } from './key.ts';
+import { createLiveness } from './liveness.ts';
 import { createLogins } from './logins.ts';
 import { createMapHandler } from './map.ts';
 import { createObserver } from './observe.ts';
@@ -32,6 +33,7 @@ export const DEFAULT_LIMITS: ControlLimits = {
   allBodiesBytes: 128 << 20,
   probeEveryMs: 55_000,
   probeAnswerMs: 20_000,
+  routerProbeMs: 4_000,
   offlineGraceMs: 10_000,
   gatherMs: 50,
   keepAliveMs: 50_000,
@@ -65,6 +67,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const logins = createLogins({ now, random, registry, standing, snapshot, url, loginMs });
   const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
   const callbacks = createCallbacks(presence, random, now, limits);
+  const liveness = createLiveness({ netmap, presence, callbacks, limits, registry, note });
   const errands = createErrands({ registry, netmap, standing, note, publishDns: ports.publishDns });
   const shared = { now, netmap, presence, scheduler, standing, observer, limits, meter, note };
   const register = createRegisterHandler({ ...shared, registry, snapshot, logins });
@@ -176,7 +179,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     isOnline: (node) => netmap.isOnline(node),
     online: () => presence.online(),
     sessions: () => [...presence.sessions()].map((session) => session.status()),
-    ping: callbacks.ping,
+    ping: (node) => callbacks.ping(node),
     callNode: callbacks.callNode,
     approveLogin: logins.approveLogin,
     denyLogin: logins.denyLogin,
@@ -192,6 +195,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     close: async () => {
       closing = true;
       unsubscribe();
+      liveness.close();
       presence.close();
       for (const session of presence.sessions()) session.end();
       for (const connection of connections) connection.drain();

@@ -17,7 +17,7 @@ import type { CapabilityVersion } from '../wire/capability.ts';
 /** The part of the live tailnet that control uses. */
 export type MapSource = Pick<
   Tailnet,
-  'population' | 'setOnline' | 'isOnline' | 'node' | 'accountOf' | 'open' | 'fetchOnce'
+  'population' | 'setOnline' | 'isOnline' | 'setSilent' | 'sharingRouters' | 'node' | 'accountOf' | 'open' | 'fetchOnce'
 >;
 
 /** Puts a record in the public DNS; resolves when the authoritative servers answer with it. */
@@ -80,6 +80,8 @@ export interface ControlLimits {
   /** How often a connection is asked whether its client is there, and how long it has to answer. */
   readonly probeEveryMs: number;
   readonly probeAnswerMs: number;
+  /** How often each subnet router that has a stand-in is asked whether it is there, and how long it has to answer. */
+  readonly routerProbeMs: number;
   /** How long a stream may be gone before its node counts as offline. */
   readonly offlineGraceMs: number;
   /** After a change went out, how long the next ones of the same session are gathered at most. */

@@ -121,6 +121,7 @@ export const createPresence = (ports: PresencePorts): Presence => {
       const record = registry.view.nodes.get(node);
       if (record && !netmap.isOnline(node)) ports.note('info', 'node online', noteNode(record));
       netmap.setOnline(node, true);
+      netmap.setSilent(node, false);
     },
     leave: (session) => {
       const { node } = session;
@@ -130,7 +131,11 @@ export const createPresence = (ports: PresencePorts): Presence => {
       // A node that was removed or has logged out is not coming back in a moment.
       const record = registry.view.nodes.get(node);
       if (!record || isExpired(record, now())) goOffline(node, now());
-      else awaitReturn(node, now(), ports.offlineGraceMs);
+      else {
+        // What goes through a router can't wait whether it comes back.
+        netmap.setSilent(node, true);
+        awaitReturn(node, now(), ports.offlineGraceMs);
+      }
     },
     sessionOf: (node) => sessions.get(node),
     sessions: () => sessions.values(),

@@ -13,10 +13,11 @@ import type { DerpRegion } from '../wire/derp.ts';
 import type { Login, User } from '../wire/user.ts';
 import { peerHostinfoOf } from '../wire/hostinfo.ts';
 import { accountOfNode, ownerProfile } from './account.ts';
-import { addBit, createBits, removeBit } from './bits.ts';
+import { addBit, createBits, eachBit, removeBit } from './bits.ts';
 import { PATCHABLE } from './cost.ts';
 import { commonLook, compare, createEntry, lookKey } from './entry.ts';
 import type { Entry } from './entry.ts';
+import { createLife, sharingRouters } from './life.ts';
 import { moveToFront, unlink } from './order.ts';
 import { samePolicyNode } from './resolve.ts';
 import type { ResolvedNode } from './resolve.ts';
@@ -90,6 +91,10 @@ export interface Tailnet {
   /** Presence as control sees it, grace period included. `lastSeenMs` is the registry's. */
   readonly setOnline: (id: NodeId, online: boolean) => void;
   readonly isOnline: (id: NodeId) => boolean;
+  /** A router that doesn't answer loses its subnets to one that does, if there is one; else nothing happens. */
+  readonly setSilent: (id: NodeId, silent: boolean) => void;
+  /** Routers that share a subnet with another: those whose silence matters. */
+  readonly sharingRouters: () => ReadonlySet<NodeId>;
   /** A node as it is served: registered, and what nodes.json5 and routes.json5 say over it. */
   readonly node: (id: NodeId) => ResolvedNode | undefined;
   /** Who the client is told that it is, for the answer to a registration: the same as in its maps. */
@@ -127,12 +132,12 @@ export const createTailnet = (
   rules: Rules = RULES,
 ): Tailnet => {
   const { nowMs, embeddedRegion, fragmentBytes = FRAGMENT_BYTES } = options;
-  const online = new Set<NodeId>();
+  const life = createLife(nowMs);
   const people = new Map<UserId, PolicyUser>();
   const personById = (id: UserId): PolicyUser | undefined => people.get(id);
 
   const resolve = (snapshot: Snapshot, record: NodeRecord): ResolvedNode => {
-    const node = rules.resolve(snapshot, record, online.has(record.id));
+    const node = life.note(rules.resolve(snapshot, record, life.isAlive(record.id)));
     if (node.person) people.set(node.person.id, node.person);
     return node;
   };
@@ -152,7 +157,7 @@ export const createTailnet = (
   const enter = (node: ResolvedNode): Entry => {
     const owner = ownerProfile(world.snapshot, node);
     const slot = freeSlots.pop() ?? world.slots.length;
-    const entry = createEntry(slot, node, online.has(node.record.id), owner, world.owners.index(owner, tick));
+    const entry = createEntry(slot, node, life.isOnline(node.record.id), owner, world.owners.index(owner, tick));
     world.entries.set(entry.id, entry);
     world.slots[slot] = entry;
     show(entry);
@@ -237,7 +242,7 @@ export const createTailnet = (
     removeBit(world.routed, entry.slot);
     world.pages.touch(entry.slot);
     tick();
-    online.delete(id);
+    life.forget(id);
     sessions.forget(entry);
     freeSlots.push(entry.slot);
     return entry.node.authorized;
@@ -289,17 +294,41 @@ export const createTailnet = (
   const setOnline = (id: NodeId, now: boolean): void => {
     const entry = world.entries.get(id);
     if (!entry || entry.online === now) return;
-    if (now) online.add(id);
-    else online.delete(id);
+    life.setOnline(id, now);
     entry.online = now;
     entry.patchedAt[PATCHABLE.indexOf('online')] = stamp(entry);
     sessions.wakeAudience(entry);
-    if (entry.routed) {
-      entry.node = { ...entry.node, policyNode: { ...entry.node.policyNode, alive: now } };
-      if (entry.node.authorized) repopulate([entry], []);
-    }
+    refreshLife(entry);
     sessions.flush();
   };
+
+  /** Lets the policy choose routers anew where one came or went. */
+  const refreshLife = (entry: Entry): void => {
+    if (!entry.routed || entry.node.policyNode.alive === life.isAlive(entry.id)) return;
+    entry.node = life.note(entry.node);
+    if (entry.node.authorized) repopulate([entry], []);
+  };
+
+  const setSilent = (id: NodeId, silent: boolean): void => {
+    const entry = world.entries.get(id);
+    if (!entry?.routed || (silent && !standsIn(entry))) return;
+    life.setSilent(id, silent);
+    refreshLife(entry);
+    sessions.flush();
+  };
+
+  const routers = (): ResolvedNode[] => {
+    const found: ResolvedNode[] = [];
+    eachBit(world.routed, (slot) => {
+      const entry = world.slots[slot];
+      if (entry) found.push(entry.node);
+    });
+    return found;
+  };
+
+  /** Whether one that is alive carries a subnet of this router too. */
+  const standsIn = ({ id, node }: Entry): boolean =>
+    sharingRouters([node, ...routers().filter(({ record }) => record.id !== id && life.isAlive(record.id))]).has(id);
 
   const setSnapshot = (next: Snapshot): void => {
     if (next.digest === world.snapshot.digest) {
@@ -332,14 +361,16 @@ export const createTailnet = (
     setSnapshot,
     apply,
     setOnline,
-    isOnline: (id) => online.has(id),
+    isOnline: life.isOnline,
+    setSilent,
+    sharingRouters: () => sharingRouters(routers()),
     node: (id) => world.entries.get(id)?.node,
     accountOf: (record) => accountOfNode(world.snapshot, rules.resolve(world.snapshot, record, false)),
     open: sessions.open,
     fetchOnce: sessions.fetchOnce,
     describe: sessions.describe,
     timeline: sessions.timeline,
-    stats: () => ({ nodes: world.entries.size, online: online.size, ...sessions.stats() }),
+    stats: () => ({ nodes: world.entries.size, online: life.online(), ...sessions.stats() }),
   };
 };
 

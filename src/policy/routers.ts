@@ -1,5 +1,5 @@
-// Approved subnets and who carries them. Of several routers for one subnet a viewer uses one: the eldest that is alive
-// among those whose filter lets the viewer through to the subnet; failing these, the eldest of all where the traffic goes
+// Approved subnets and who carries them. Of several routers for one subnet a viewer uses one: the one that has been alive
+// for longest, or else the eldest, among those whose filter lets the viewer through to the subnet; failing these, the eldest of all where the traffic goes
 // the other way. The choice is made per class of viewers and kept until the routers of the subnet change.
 
 import { prefixRange, type Prefix } from '../base/address.ts';
@@ -14,7 +14,7 @@ import { INTERNET_SET } from './ranges.ts';
 interface Route {
   readonly prefix: Prefix;
   readonly set: IpSet;
-  /** The eldest first, those alive before all others. */
+  /** Those alive before all others, the longest alive first, then the eldest. */
   routers: readonly PolicyNode[];
   epoch: number;
   /** Source sets with a literal or range that overlaps the subnet. */
@@ -31,7 +31,10 @@ export interface RouteTable {
 }
 
 const bySeniority = (a: PolicyNode, b: PolicyNode): number =>
-  Number(b.alive ?? true) - Number(a.alive ?? true) || a.createdMs - b.createdMs || a.id - b.id;
+  Number(b.alive ?? true) - Number(a.alive ?? true) ||
+  (a.aliveSinceMs ?? 0) - (b.aliveSinceMs ?? 0) ||
+  a.createdMs - b.createdMs ||
+  a.id - b.id;
 
 export const createRouteTable = (policy: Membership['policy']): RouteTable => {
   const routes = new Map<Prefix, Route>();

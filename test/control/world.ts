@@ -39,6 +39,9 @@ export interface ToldNetmap extends MapSource {
   /** Becomes the next message of every stream of the node. */
   readonly tell: (node: NodeId, message: MapValue) => void;
   readonly presence: readonly (readonly [node: NodeId, online: boolean])[];
+  readonly silence: readonly (readonly [node: NodeId, silent: boolean])[];
+  /** Routers with a stand-in, as the test says. */
+  readonly sharing: Set<NodeId>;
   readonly openStreams: () => number;
   sshDecision: SshDecision;
 }
@@ -47,10 +50,14 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
   const streams = new Map<NodeId, Set<{ pending: MapValue[]; wake: () => void }>>();
   const presence: [NodeId, boolean][] = [];
   const online = new Set<NodeId>();
+  const silence: [NodeId, boolean][] = [];
+  const sharing = new Set<NodeId>();
   const encode = (value: MapValue): Uint8Array[] => [encodeMessage(encodeRawFrame(utf8(JSON.stringify(value))))];
   const selfOf = (id: NodeId): MapValue => ({ Node: { ID: id, Key: registry.view.nodes.get(id)?.nodeKey } });
   const netmap = {
     presence,
+    silence,
+    sharing,
     sshDecision: { action: 'deny', checkPeriodMs: 0 } as SshDecision,
     population: {
       node: () => undefined,
@@ -63,6 +70,8 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
       if (isOnline) online.add(id);
       else online.delete(id);
     },
+    setSilent: (id: NodeId, isSilent: boolean) => silence.push([id, isSilent]),
+    sharingRouters: () => sharing,
     accountOf: (record: NodeRecord) => {
       const LoginName = record.login ?? 'tagged-devices';
       const ID = userIdOf(LoginName as never);

@@ -7,6 +7,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { startEcho, Talk } from './echo.ts';
 import { program } from './machine.ts';
+import type { Place } from './place.ts';
 import { eventually, freePort, Hopeless, Task } from './task.ts';
 
 /** What the network between clients is like. */
@@ -45,6 +46,8 @@ export interface PeerStatus {
   readonly Tags?: readonly string[];
   readonly Online: boolean;
   readonly Expired?: boolean;
+  readonly PrimaryRoutes?: readonly string[];
+  readonly ExitNodeOption?: boolean;
   readonly CurAddr: string;
   readonly Relay: string;
 }
@@ -70,14 +73,15 @@ export class Client {
     this.#echo = echo;
   }
 
-  /** Starts the daemon; it belongs to no tailnet yet. `folder` keeps its state and socket. */
-  static async start(name: string, folder: string, weather: Weather, logFile: string): Promise<Client> {
+  /** Starts the daemon; it belongs to no tailnet yet. `folder` keeps its state and socket. In a `place` it has a network device. */
+  static async start(name: string, folder: string, weather: Weather, logFile: string, place?: Place): Promise<Client> {
     fs.mkdirSync(folder, { recursive: true });
     const socksPort = await freePort();
     const task = new Task({
       command: [
+        ...(place?.command ?? []),
         program('tailscaled'),
-        '--tun=userspace-networking',
+        `--tun=${place ? 'tailscale0' : 'userspace-networking'}`,
         `--statedir=${folder}`,
         `--socket=${path.join(folder, 'socket')}`,
         `--socks5-server=127.0.0.1:${socksPort}`,

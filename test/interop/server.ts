@@ -12,6 +12,8 @@ export interface ServerOptions {
   readonly source: string;
   readonly dataFolder: string;
   readonly logFile: string;
+  /** The address to listen on; loopback where not given. */
+  readonly host?: string;
   /** How to start it; as the README does where not given. */
   readonly command?: readonly string[];
 }
@@ -51,7 +53,7 @@ export class Server {
   }
 
   #spawn(): Task {
-    const { source, dataFolder, logFile, command = ['npm', 'start', '--silent'] } = this.#options;
+    const { source, dataFolder, logFile, host = '127.0.0.1', command = ['npm', 'start', '--silent'] } = this.#options;
     return new Task({
       command,
       cwd: CHECKOUT,
@@ -59,7 +61,7 @@ export class Server {
       env: {
         TAILPLANE_SOURCE: source,
         TAILPLANE_DATA: dataFolder,
-        TAILPLANE_LISTEN: `127.0.0.1:${this.#port}`,
+        TAILPLANE_LISTEN: `${host}:${this.#port}`,
       },
     });
   }

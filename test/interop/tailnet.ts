@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { SuiteContext, TestContext } from 'node:test';
 import { Client } from './client.ts';
 import type { Weather } from './client.ts';
+import type { Place } from './place.ts';
 import { Server } from './server.ts';
 import { eventually } from './task.ts';
 
@@ -24,6 +25,8 @@ export interface TailnetOptions {
   readonly files?: Readonly<Record<string, string>> | string;
   /** Makes a source of the folder that holds the files, and names it; the folder itself where not given. */
   readonly follow?: (folder: string) => string;
+  /** The address that the server listens on; loopback where not given. */
+  readonly host?: string;
 }
 
 const LOG_TAIL_LINES = 60;
@@ -39,7 +42,7 @@ export class Tailnet {
     this.server = server;
   }
 
-  static async start({ files = {}, follow = (dir) => dir }: TailnetOptions = {}): Promise<Tailnet> {
+  static async start({ files = {}, follow = (dir) => dir, host }: TailnetOptions = {}): Promise<Tailnet> {
     // The socket of a client lies in here, and a path of a Unix socket has room for 107 bytes.
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-'));
     const source = path.join(folder, 'tailnet');
@@ -54,7 +57,12 @@ export class Tailnet {
     try {
       return new Tailnet(
         folder,
-        await Server.start({ source: follow(source), dataFolder: path.join(folder, 'data'), logFile }),
+        await Server.start({
+          source: follow(source),
+          dataFolder: path.join(folder, 'data'),
+          logFile,
+          ...(host !== undefined && { host }),
+        }),
       );
     } catch (error) {
       fs.rmSync(folder, { recursive: true, force: true });
@@ -62,10 +70,10 @@ export class Tailnet {
     }
   }
 
-  /** A client that has not joined yet. */
-  async client(name: string, weather: Weather = 'clear'): Promise<Client> {
+  /** A client that has not joined yet, on this machine or in a place of its own. */
+  async client(name: string, weather: Weather = 'clear', place?: Place): Promise<Client> {
     const logFile = path.join(this.#folder, 'logs', `${name}.log`);
-    const client = await Client.start(name, path.join(this.#folder, 'clients', name), weather, logFile);
+    const client = await Client.start(name, path.join(this.#folder, 'clients', name), weather, logFile, place);
     this.clients.push(client);
     return client;
   }
