@@ -6,7 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import acme from 'acme-client';
+import type { Client } from 'acme-client';
 
 import { utf8 } from '../base/bytes.ts';
 import type { TlsContext } from './certificate-files.ts';
@@ -39,6 +39,9 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 /** Below the limits of Let's Encrypt, which takes five failures of one name in an hour. */
 const RETRY_MS = [MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS];
+
+/** It and what it needs are most of what a server would load, and most servers never ask for a certificate. */
+const library = async () => (await import('acme-client')).default;
 
 /** How often the ACME server is asked whether it is done. */
 const POLLING = { backoffMin: 1_000, backoffMax: 20_000, backoffAttempts: 12 };
@@ -77,7 +80,8 @@ export const openAcme = (options: AcmeOptions): AcmeCertificate => {
   };
 
   /** The account of this server, made at the first order; kept only once the ACME server knows it. */
-  const openAccount = async (): Promise<acme.Client> => {
+  const openAccount = async (): Promise<Client> => {
+    const acme = await library();
     const { directoryUrl, email } = options;
     if (fs.existsSync(accountFile)) {
       const { key, url } = JSON.parse(fs.readFileSync(accountFile, 'utf8')) as Readonly<Record<'key' | 'url', string>>;
@@ -96,6 +100,7 @@ export const openAcme = (options: AcmeOptions): AcmeCertificate => {
 
   const order = async (): Promise<TlsContext> => {
     const client = await openAccount();
+    const acme = await library();
     const [key, csr] = await acme.crypto.createCsr(
       { commonName: hostname, altNames: [hostname] },
       await acme.crypto.createPrivateEcdsaKey('P-256'),
