@@ -122,3 +122,20 @@ test('a package has one room, and pure rooms have no effects', () => {
   }
   assert.deepEqual(wrong, []);
 });
+
+test('the map of the code names every room, and where to start in it', () => {
+  const map = fs.readFileSync(path.join(src, '../docs/architecture.md'), 'utf8');
+  const rows = [...map.matchAll(/^\| `(\w+)`\s*\|[^|]*\|([^|]*)\|$/gm)].map(
+    ([, room, start]) => [room, start] as const,
+  );
+  const rooms = fs.readdirSync(src).sort();
+  assert.deepEqual(rows.map(([room]) => room).sort(), rooms, 'docs/architecture.md: one row for each room');
+  for (const [room, start = ''] of rows) {
+    for (const [, file] of start.matchAll(/`([^`]+)`/g)) {
+      assert.ok(
+        fs.existsSync(path.join(src, room as string, file as string)),
+        `docs/architecture.md: there is no ${room}/${file}`,
+      );
+    }
+  }
+});
