@@ -89,8 +89,9 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     });
 
   const actionFor = async (call: Call, source: NodeId, destination: NodeId): Promise<SshAction> => {
-    const sshUser = call.query.get('ssh_user') ?? '';
     const localUser = call.query.get('local_user') ?? '';
+    // The policy's own URL names the local user alone; in all that it gives out, the two are the same.
+    const sshUser = call.query.get('ssh_user') ?? localUser;
     const decision = netmap.population.sshDecision(source, destination, sshUser);
     if (decision.action === 'accept') return ACCEPT;
     if (decision.action === 'deny') return reject('The policy of the tailnet does not allow this session.');

@@ -61,7 +61,17 @@ export const sshOperations = (parts: Parts, control: Control): readonly AdminOpe
     return outcome.ok ? accept(answerOf(outcome.value)) : outcome;
   };
   return [
-    { method: 'get', path: '/ssh-checks', run: () => accept(control.sshChecks().map(answerOf)) },
+    {
+      method: 'get',
+      path: '/ssh-checks',
+      run: () =>
+        accept(
+          control
+            .sshChecks()
+            .filter(({ state }) => state === 'pending')
+            .map(answerOf),
+        ),
+    },
     { method: 'post', path: '/ssh-checks/:code/approve', run: ({ params }) => decide(params['code'] ?? '', 'accept') },
     { method: 'post', path: '/ssh-checks/:code/deny', run: ({ params }) => decide(params['code'] ?? '', 'reject') },
   ];

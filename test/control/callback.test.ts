@@ -109,6 +109,14 @@ test('an SSH session in check mode waits for a person', async (t) => {
     assert.equal((await source.client.request('GET', first)).status, 404);
   });
 
+  await t.test('the address in the policy names the local user alone, who is the user asked for', async () => {
+    const users: string[] = [];
+    world.netmap.sshDecision = { action: 'deny', checkPeriodMs: 0 };
+    world.netmap.sshAsked = (user) => users.push(user);
+    await ask(`/machine/ssh/action/${source.id}/to/${destination.id}?local_user=root`);
+    assert.deepEqual(users, ['root']);
+  });
+
   await t.test('a policy that denies needs nobody', async () => {
     world.netmap.sshDecision = { action: 'deny', checkPeriodMs: 0 };
     assert.equal((await ask(first))['reject'], true);

@@ -44,6 +44,8 @@ export interface ToldNetmap extends MapSource {
   readonly sharing: Set<NodeId>;
   readonly openStreams: () => number;
   sshDecision: SshDecision;
+  /** Hears which user each SSH decision is about. */
+  sshAsked: (user: string) => void;
 }
 
 const toldNetmap = (registry: Registry): ToldNetmap => {
@@ -59,9 +61,13 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
     silence,
     sharing,
     sshDecision: { action: 'deny', checkPeriodMs: 0 } as SshDecision,
+    sshAsked: (_user: string): void => {},
     population: {
       node: () => undefined,
-      sshDecision: () => netmap.sshDecision,
+      sshDecision: (_source: NodeId, _destination: NodeId, user: string) => {
+        netmap.sshAsked(user);
+        return netmap.sshDecision;
+      },
     } as unknown as MapSource['population'],
     node: (id: NodeId) => ({ fqdn: `${registry.view.nodes.get(id)?.name}.tail.example` }) as never,
     isOnline: (id: NodeId) => online.has(id),

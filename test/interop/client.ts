@@ -111,19 +111,19 @@ export class Client {
     return this.#task;
   }
 
+  /** What a command line begins with that is for this client: `tailscale --socket …`. */
+  get command(): readonly [string, ...string[]] {
+    return [program('tailscale'), '--socket', path.join(this.#folder, 'socket')];
+  }
+
   /** Runs `tailscale …` against this client. Refusals are answers here, not exceptions. */
   async say(...args: string[]): Promise<Said> {
-    const socket = path.join(this.#folder, 'socket');
     return new Promise((resolve) => {
-      const child = execFile(
-        program('tailscale'),
-        ['--socket', socket, ...args],
-        { timeout: 60_000 },
-        (error, stdout, stderr) => {
-          const exitCode = error === null ? 0 : (child.exitCode ?? 1);
-          resolve({ exitCode, text: `${stdout}${stderr}`.trim() });
-        },
-      );
+      const [tailscale, ...rest] = this.command;
+      const child = execFile(tailscale, [...rest, ...args], { timeout: 60_000 }, (error, stdout, stderr) => {
+        const exitCode = error === null ? 0 : (child.exitCode ?? 1);
+        resolve({ exitCode, text: `${stdout}${stderr}`.trim() });
+      });
     });
   }
 
