@@ -2,6 +2,7 @@
 
 import type { Code } from '../base/catalogue.ts';
 import type { Diagnostic, Span } from '../base/diagnostic.ts';
+import { suggest } from '../base/suggest.ts';
 
 /** A file can hold a problem on every line; nobody reads more than this. */
 const REPORTED = 200;
@@ -44,37 +45,18 @@ export const createProblems = (): Problems => {
 /** A text as Go's %q prints it, for messages that repeat the service's wording. */
 export const quote = (text: string): string => JSON.stringify(text);
 
-/** The candidate nearest to a misspelled name, or undefined where none is near. */
-const nearestName = (name: string, candidates: Iterable<string>): string | undefined => {
-  if (name.length > 64) return undefined;
-  let best: string | undefined;
-  // The beginning that all names of a kind share, such as `tag:`, doesn't make two names alike.
-  const own = name.length - (name.lastIndexOf(':') + 1);
-  let bestDistance = Math.max(1, Math.floor(own / 3)) + 1;
-  let looked = 0;
-  for (const candidate of candidates) {
-    if (++looked > 1000) break;
-    if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-};
+const MOST_CANDIDATES = 1000;
 
-const editDistance = (a: string, b: string): number => {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(swap, (previous[j] as number) + 1, (row[j - 1] as number) + 1));
-    }
-    previous = row;
+/** The beginning that all names of a kind share, such as `tag:`, doesn't make two names alike. */
+const nearestName = (name: string, candidates: Iterable<string>): string | undefined => {
+  const kind = name.slice(0, name.lastIndexOf(':') + 1);
+  const own: string[] = [];
+  for (const candidate of candidates) {
+    if (own.length === MOST_CANDIDATES) break;
+    if (candidate.startsWith(kind)) own.push(candidate.slice(kind.length));
   }
-  return previous[b.length] as number;
+  const nearest = suggest(name.slice(kind.length), own);
+  return nearest === undefined ? undefined : kind + nearest;
 };
 
 /** `Did you mean «x»?` or undefined. */
