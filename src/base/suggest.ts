@@ -32,7 +32,7 @@ const plain = (word: string): string => word.toLowerCase().replace(/[-_ ]/g, '')
 export const suggest = (word: string, candidates: Iterable<string>): string | undefined => {
   if (word.length > 100) return undefined;
   const wanted = plain(word);
-  const limit = wanted.length <= 3 ? 1 : wanted.length <= 7 ? 2 : 3;
+  const limit = wanted.length <= 2 ? 0 : wanted.length <= 3 ? 1 : wanted.length <= 7 ? 2 : 3;
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
