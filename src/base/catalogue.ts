@@ -86,6 +86,7 @@ export const catalogue = {
   'snapshot/record-loop': 'A CNAME leads back to itself',
   'snapshot/records-without-magicdns': 'Extra records are declared, but MagicDNS is off',
   'snapshot/override-without-nameservers': 'Local DNS is overridden, but by nothing',
+  'snapshot/unknown-region': 'derp.json5 names a region that is nowhere declared',
   'snapshot/approval-without-effect': 'A node is to wait for approval where nobody waits',
 
   // action: the GitHub Action

@@ -3,11 +3,30 @@
 import { parseAddress, type Address } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
 import { reportDuplicates, type Reading } from './reading.ts';
+import { readSelector, type NodeSelector, type SelectorFile } from './selector.ts';
 
 export interface DerpSettings {
   /** Offer the relay that runs inside the server. */
   readonly embedded: boolean;
   readonly regions: readonly DerpRegion[];
+  /** Regions of other sources that nobody is offered. */
+  readonly omit: readonly RegionName[];
+  /** Latency multipliers, over those of the regions themselves. */
+  readonly scores: readonly (RegionName & { readonly score: number })[];
+  /** Every entry that selects a node counts. */
+  readonly hide: readonly HiddenRegions[];
+}
+
+/** A region by its code or its id; a code stands for every region that has it. */
+export interface RegionName {
+  readonly region: string;
+  readonly at: Span;
+}
+
+export interface HiddenRegions {
+  readonly node: NodeSelector;
+  readonly regions: readonly RegionName[];
+  readonly at: Span;
 }
 
 export interface DerpRegion {
@@ -19,6 +38,8 @@ export interface DerpRegion {
   readonly longitude?: number;
   /** Latency multiplier above 0: under 1 draws nodes to the region, over 1 keeps them away. */
   readonly score?: number;
+  /** Clients neither measure the region nor make it their home. */
+  readonly noHome?: boolean;
   /** In the order in which clients try them. */
   readonly nodes: readonly DerpNode[];
   readonly at: Span;
@@ -42,8 +63,13 @@ export interface DerpNode {
 }
 
 /** What a folder without derp.json5 has. */
-export const DEFAULT_DERP: DerpSettings = { embedded: true, regions: [] };
+export const DEFAULT_DERP: DerpSettings = { embedded: true, regions: [], omit: [], scores: [], hide: [] };
+/** Ids from 900 to 999 are for relays that people run themselves (tailcfg.DERPRegion). */
 export const EMBEDDED_REGION_ID = 999;
+export const EMBEDDED_REGION_CODE = 'tailplane';
+
+export const isNamed = ({ id, code }: Pick<DerpRegion, 'id' | 'code'>, name: string): boolean =>
+  String(id) === name || code === name;
 
 interface NodeFile {
   readonly name: string;
@@ -60,6 +86,9 @@ interface NodeFile {
 interface DerpFile {
   readonly embedded: boolean;
   readonly regions: readonly (Omit<DerpRegion, 'nodes' | 'at'> & { readonly nodes: readonly NodeFile[] })[];
+  readonly omit: readonly (string | number)[];
+  readonly scores: Readonly<Record<string, number>>;
+  readonly hide: readonly { readonly node: SelectorFile; readonly regions: readonly (string | number)[] }[];
 }
 
 const addressOrNone = (text: string): Address | 'none' => (text === 'none' ? 'none' : (parseAddress(text) as Address));
@@ -72,7 +101,7 @@ const readNode = ({ ipv4, ipv6, ...file }: NodeFile, at: Span): DerpNode => ({
 });
 
 export const readDerp = (value: unknown, reading: Reading): DerpSettings => {
-  const { embedded, regions } = value as DerpFile;
+  const { embedded, regions, omit, scores, hide } = value as DerpFile;
   const place = (field: 'id' | 'code') => (region: DerpFile['regions'][number], i: number) => ({
     key: String(region[field]),
     span: reading.at('regions', i, field),
@@ -105,8 +134,27 @@ export const readDerp = (value: unknown, reading: Reading): DerpSettings => {
       });
     }
   });
+  omit.forEach((name, i) => {
+    if (!regions.some((region) => isNamed(region, String(name)))) return;
+    reading.report({
+      code: 'config/conflicting-fields',
+      span: reading.at('omit', i),
+      message: `This file itself declares the region \`${name}\`.`,
+      help: 'Remove it from `regions`, or take it out of `omit`.',
+    });
+  });
   return {
     embedded,
+    omit: omit.map((name, i) => ({ region: String(name), at: reading.at('omit', i) })),
+    scores: Object.entries(scores).map(([region, score]) => ({ region, score, at: reading.keyAt('scores', region) })),
+    hide: hide.flatMap((entry, i): HiddenRegions[] => {
+      const node = readSelector(entry.node, ['hide', i, 'node'], reading);
+      const named = entry.regions.map((name, j) => ({
+        region: String(name),
+        at: reading.at('hide', i, 'regions', j),
+      }));
+      return node ? [{ node, regions: named, at: reading.at('hide', i) }] : [];
+    }),
     regions: regions.map((region, i) => ({
       ...region,
       nodes: region.nodes.map((node, j) => readNode(node, reading.at('regions', i, 'nodes', j))),

@@ -4,7 +4,8 @@
 import type { Json } from '../base/canonical.ts';
 import { compareDiagnostics, hasErrors, type Diagnostic, type Span } from '../base/diagnostic.ts';
 import { suggest } from '../base/suggest.ts';
-import { DEFAULT_DERP, readDerp, type DerpSettings } from './derp.ts';
+import { DEFAULT_DERP, readDerp, type DerpRegion, type DerpSettings } from './derp.ts';
+import { readDerpMap } from './derpmap.ts';
 import { DEFAULT_DNS, readDns, type DnsSettings } from './dns.ts';
 import { parseDocument, type LocatedComment } from './document.ts';
 import { readKeys, type KeysDocument } from './keys.ts';
@@ -28,6 +29,7 @@ export const TAILNET_FILES = [
   'keys.json5',
   'nodes.json5',
   'derp.json5',
+  'derpmap.json5',
 ] as const;
 export type TailnetFile = (typeof TAILNET_FILES)[number];
 
@@ -48,6 +50,7 @@ export interface TailnetFolder {
   readonly keys: KeysDocument | undefined;
   readonly nodes: readonly NodeDeclaration[] | undefined;
   readonly derp: DerpSettings | undefined;
+  readonly derpmap: readonly DerpRegion[] | undefined;
   /** Null: the folder has none. */
   readonly policy: LocatedFile | null | undefined;
   /** The files that are there, in the order of TAILNET_FILES. */
@@ -164,6 +167,7 @@ export const readFolder = (bytes: ReadonlyMap<string, Uint8Array>): TailnetFolde
     keys: read<KeysDocument>('keys', readKeys, { authKeys: [], apiCredentials: [] }),
     nodes: read<readonly NodeDeclaration[]>('nodes', readNodes, []),
     derp: read<DerpSettings>('derp', readDerp, DEFAULT_DERP),
+    derpmap: read<readonly DerpRegion[]>('derpmap', readDerpMap, []),
   };
   const policy = readPolicyFile(files, diagnostics);
   if (policy?.root) plain['policy'] = plainOf(policy.root);

@@ -3,6 +3,7 @@
 
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import derp from '../../schemas/derp.schema.json' with { type: 'json' };
+import derpmap from '../../schemas/derpmap.schema.json' with { type: 'json' };
 import dns from '../../schemas/dns.schema.json' with { type: 'json' };
 import keys from '../../schemas/keys.schema.json' with { type: 'json' };
 import nodes from '../../schemas/nodes.schema.json' with { type: 'json' };
@@ -15,7 +16,7 @@ import { suggest } from '../base/suggest.ts';
 import { formats, type FormatName } from './formats.ts';
 import { memberOf, nodeAt, plainOf, type LocatedNode, type Path } from './located.ts';
 
-const schemas = { tailnet, users, routes, dns, keys, nodes, derp } as const;
+const schemas = { tailnet, users, routes, dns, keys, nodes, derp, derpmap } as const;
 export type SchemaName = keyof typeof schemas;
 
 /** Nobody reads more than this for one file; a file of the wrong kind would otherwise fill the screen. */

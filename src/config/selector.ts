@@ -1,4 +1,4 @@
-// How routes.json5 and nodes.json5 name a node. A host name alone is chosen by whoever owns the machine, so it never
+// How routes.json5, nodes.json5 and derp.json5 name a node. A host name alone is chosen by whoever owns the machine, so it never
 // selects anything: a node is its stable id, or a name together with the owner or tag that vouches for it, or all nodes
 // of a tag.
 

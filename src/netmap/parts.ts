@@ -49,7 +49,7 @@ export const writeParts = (
   cut: boolean,
   to: MessageBuilder,
 ): void => {
-  const { population, dns, derpMap, snapshot } = world;
+  const { population, dns, snapshot } = world;
   if ((dirty & PART.self) !== 0) {
     const { text, key } = selfTexts(world, entry);
     const version = digest(key);
@@ -64,10 +64,14 @@ export const writeParts = (
     to.field('Domain');
     to.text(JSON.stringify(sent.domain));
   }
-  if ((dirty & PART.derp) !== 0 && sent.derp !== derpMap.version) {
-    sent.derp = derpMap.version;
-    to.field('DERPMap');
-    to.fragment(derpMap.fragment);
+  // Which relays are hidden depends on the node's tags and name.
+  if ((dirty & (PART.derp | PART.self)) !== 0) {
+    const { version, fragment } = world.derpMapOf(entry.node);
+    if (sent.derp !== version) {
+      sent.derp = version;
+      to.field('DERPMap');
+      to.fragment(fragment);
+    }
   }
   // The name of the node itself is in it.
   if ((dirty & (PART.dns | PART.self)) !== 0) {

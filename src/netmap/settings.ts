@@ -4,7 +4,9 @@ import type { CapMap } from '../wire/filter.ts';
 import type { DnsConfig, DnsRecord, Resolver } from '../wire/dns.ts';
 import type { DerpMap, DerpNode, DerpRegion } from '../wire/derp.ts';
 import type { Nameserver } from '../config/dns.ts';
+import { isNamed } from '../config/derp.ts';
 import type { DerpNode as DeclaredDerpNode, DerpRegion as DeclaredRegion } from '../config/derp.ts';
+import { relayRegions, scoreOf } from '../snapshot/relays.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 const resolverOf = ({ address, useWithExitNode }: Nameserver): Resolver => ({
@@ -53,17 +55,29 @@ const derpRegionOf = (region: DeclaredRegion): DerpRegion => ({
   RegionName: region.name,
   ...(region.latitude !== undefined && { Latitude: region.latitude }),
   ...(region.longitude !== undefined && { Longitude: region.longitude }),
+  ...(region.noHome === true && { NoMeasureNoHome: true }),
   Nodes: region.nodes.map((node) => derpNodeOf(region.id, node)),
 });
 
-/** The declared regions, and the embedded one where the snapshot wants it. */
-export const derpMapOf = ({ derp }: Snapshot, embedded: DerpRegion | null): DerpMap => {
+/** The declared regions, and the embedded one where the snapshot wants it; without those that are `hidden` (codes or ids). */
+export const derpMapOf = (
+  { derp, derpmap, policy }: Snapshot,
+  embedded: DerpRegion | null,
+  hidden: readonly string[] = [],
+): DerpMap => {
   const regions: Record<string, DerpRegion> = {};
   const scores: Record<string, number> = {};
-  if (derp.embedded && embedded !== null) regions[embedded.RegionID] = embedded;
-  for (const region of derp.regions) {
-    regions[region.id] = derpRegionOf(region);
-    if (region.score !== undefined) scores[region.id] = region.score;
+  const offer = (id: number, code: string, score: number | undefined, region: DerpRegion): void => {
+    if (hidden.some((name) => isNamed({ id, code }, name))) return;
+    regions[id] = region;
+    if (score !== undefined) scores[id] = score;
+  };
+  for (const region of relayRegions({ derp, derpmap, policy: policy.document?.derpMap })) {
+    offer(region.id, region.code, region.score, derpRegionOf(region));
+  }
+  if (derp.embedded && embedded !== null) {
+    const { RegionID: id, RegionCode: code } = embedded;
+    offer(id, code, scoreOf(derp, { id, code }), embedded);
   }
   // Sent even when empty: an absent one would leave the scores of the map before.
   return { Regions: regions, HomeParams: { RegionScore: scores }, omitDefaultRegions: true };

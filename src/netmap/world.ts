@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto';
 import type { NodeId } from '../base/ids.ts';
 import type { NodeSet, Population } from '../policy/population.ts';
+import { hiddenRegionsOf } from '../snapshot/lookup.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { DerpRegion } from '../wire/derp.ts';
 import { addBit, createBits } from './bits.ts';
@@ -20,9 +21,10 @@ import { createOwners } from './owners.ts';
 import type { Owners } from './owners.ts';
 import { createPages } from './pages.ts';
 import type { Pages } from './pages.ts';
+import type { ResolvedNode } from './resolve.ts';
 import { derpMapOf, dnsConfigOf } from './settings.ts';
 
-/** A part of a map that is the same for all. */
+/** A part of a map that is the same for many. */
 export interface SharedPart {
   /** Equal for equal parts. */
   readonly version: string;
@@ -53,7 +55,8 @@ export interface World {
   readonly budget: FragmentBudget;
   /** For the message that is being made. */
   readonly gathered: Gathered;
-  derpMap: SharedPart;
+  /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
+  derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
   /** What a node sees; the same object for all nodes to which the policy room gives the same set. */
   readonly seenBy: (id: NodeId) => Seen;
@@ -91,9 +94,23 @@ const sharedPart = (text: string): SharedPart => ({
   fragment: encodeFragment(text),
 });
 
+const createDerpMaps = (snapshot: Snapshot, embedded: DerpRegion | null): World['derpMapOf'] => {
+  const byHidden = new Map<string, SharedPart>();
+  return ({ record, owner, tags }) => {
+    const hidden = hiddenRegionsOf(snapshot, { stableId: record.stableId, label: record.name, owner, tags });
+    const key = hidden.join(' ');
+    let part = byHidden.get(key);
+    if (!part) {
+      part = sharedPart(JSON.stringify(derpMapOf(snapshot, embedded, hidden)));
+      byHidden.set(key, part);
+    }
+    return part;
+  };
+};
+
 /** Takes over the parts that come from the snapshot alone. */
 export const readSettings = (world: World): void => {
-  world.derpMap = sharedPart(JSON.stringify(derpMapOf(world.snapshot, world.embeddedRegion)));
+  world.derpMapOf = createDerpMaps(world.snapshot, world.embeddedRegion);
   // Open at the end: each node adds the names that it may have certificates for.
   world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot)).slice(0, -1));
 };
@@ -132,7 +149,7 @@ export const createWorld = (
     owners,
     budget,
     gathered: createGathered(),
-    derpMap: sharedPart(''),
+    derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
     seenBy: (id) => {
       // The version tells changes of one population apart, the object tells populations apart: sets belong to one.

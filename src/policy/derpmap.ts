@@ -8,8 +8,10 @@ import { readFields, readFlag, readList, readTable, readText, wrongType, type Fi
 import { quote, type Problems } from './problems.ts';
 
 export interface PolicyDerpMap {
-  /** The relays that Tailscale runs aren't offered; they aren't anyway. */
+  /** Regions of derpmap.json5 aren't offered. */
   readonly omitDefaultRegions: boolean;
+  /** Ids of regions of derpmap.json5 that aren't offered: those that are null. */
+  readonly omit: readonly number[];
   readonly regions: readonly DerpRegion[];
 }
 
@@ -19,11 +21,11 @@ const STUN_PORT = 3478;
 export const readDerpMap = (problems: Problems, member: LocatedMember | undefined): PolicyDerpMap | undefined => {
   const fields = member && readFields(problems, member.value, 'derpMap', ['OmitDefaultRegions', 'Regions']);
   if (!fields) return undefined;
+  const members = readTable(problems, fields.get('Regions'), 'derpMap.Regions');
   return {
     omitDefaultRegions: readFlag(problems, fields.get('OmitDefaultRegions'), 'OmitDefaultRegions'),
-    regions: readTable(problems, fields.get('Regions'), 'derpMap.Regions').flatMap(
-      (region) => readRegion(problems, region) ?? [],
-    ),
+    omit: members.flatMap(({ key, value }) => (value.kind === 'null' ? [Number(key)] : [])),
+    regions: members.flatMap((region) => readRegion(problems, region) ?? []),
   };
 };
 
@@ -52,7 +54,6 @@ const readNumber = (
 };
 
 const readRegion = (problems: Problems, member: LocatedMember): DerpRegion | undefined => {
-  // null takes a region of Tailscale's own map away, and none of these is here.
   if (member.value.kind === 'null') return undefined;
   const where = `derpMap.Regions[${quote(member.key)}]`;
   const fields = readFields(problems, member.value, where, [
@@ -82,6 +83,7 @@ const readRegion = (problems: Problems, member: LocatedMember): DerpRegion | und
     name,
     ...coordinate(problems, fields, 'Latitude', 'latitude'),
     ...coordinate(problems, fields, 'Longitude', 'longitude'),
+    ...(readFlag(problems, fields.get('NoMeasureNoHome'), 'NoMeasureNoHome') ? { noHome: true } : {}),
     nodes,
     at: member.keySpan,
   };

@@ -238,6 +238,16 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
       changed: (was, now) => fieldChanges(`${nodeText(now.node)} `, was, now),
     }),
     ...fieldChanges('', before.derp, after.derp).map((text) => ({ area: 'relays', kind: 'changed', text }) as const),
+    ...diffList({
+      area: 'relays',
+      before: before.derpmap,
+      after: after.derpmap,
+      keyOf: ({ id }) => String(id),
+      atOf: ({ at }) => at,
+      added: ({ id, code }) => `derpmap.json5 has the region ${id} (${code})`,
+      removed: ({ id, code }) => `derpmap.json5 no longer has the region ${id} (${code})`,
+      changed: (was, now) => fieldChanges(`region ${now.id} (${now.code}) `, was, now),
+    }),
     ...fieldChanges('', settingsOf(before), settingsOf(after)).map(
       (text) => ({ area: 'settings', kind: 'changed', text }) as const,
     ),

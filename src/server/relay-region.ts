@@ -2,10 +2,8 @@
 // domain it shows a certificate of its own, which the map pins by its hash, so that nobody has to trust a name.
 
 import { parseAddressBits } from '../base/address.ts';
+import { EMBEDDED_REGION_CODE, EMBEDDED_REGION_ID } from '../config/derp.ts';
 import type { DerpRegion } from '../wire/derp.ts';
-
-/** Numbers from 900 to 999 are for relays that people run themselves (tailcfg.DERPRegion). */
-export const EMBEDDED_REGION = 999;
 
 export interface RegionFacts {
   /** Host of the server's URL, without brackets. */
@@ -22,13 +20,13 @@ export interface RegionFacts {
 export const embeddedRegion = (facts: RegionFacts): DerpRegion => {
   const family = parseAddressBits(facts.host)?.family;
   return {
-    RegionID: EMBEDDED_REGION,
-    RegionCode: 'tailplane',
+    RegionID: EMBEDDED_REGION_ID,
+    RegionCode: EMBEDDED_REGION_CODE,
     RegionName: facts.name,
     Nodes: [
       {
-        Name: `${EMBEDDED_REGION}a`,
-        RegionID: EMBEDDED_REGION,
+        Name: `${EMBEDDED_REGION_ID}a`,
+        RegionID: EMBEDDED_REGION_ID,
         HostName: facts.host,
         ...(facts.pinned === undefined ? {} : { CertName: `sha256-raw:${facts.pinned}` }),
         ...(family === undefined

@@ -7,6 +7,7 @@ import http from 'node:http';
 
 import { createControl } from '../control/control.ts';
 import type { Control } from '../control/ports.ts';
+import { EMBEDDED_REGION_ID } from '../config/derp.ts';
 import { createRelay } from '../derp/relay.ts';
 import { startStunServer } from '../derp/stun-server.ts';
 import { createAdminApp } from '../http/admin.ts';
@@ -41,7 +42,7 @@ import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
-import { EMBEDDED_REGION, embeddedRegion } from './relay-region.ts';
+import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { sshOperations, sshQuestion } from './ssh-operations.ts';
@@ -411,7 +412,7 @@ const assemble = async (
     {
       url: url.origin,
       listen: formatHostPort(bound),
-      relay: relay ? EMBEDDED_REGION : 'off',
+      relay: relay ? EMBEDDED_REGION_ID : 'off',
       stun: stun?.port ?? 'off',
       data: dataFolder,
     },

@@ -6,6 +6,7 @@ import type { Code } from '../base/catalogue.ts';
 import type { Diagnostic, Severity, Span } from '../base/diagnostic.ts';
 import type { Tag } from '../base/ids.ts';
 import { suggest } from '../base/suggest.ts';
+import { EMBEDDED_REGION_CODE, EMBEDDED_REGION_ID } from '../config/derp.ts';
 import type { TailnetFolder } from '../config/folder.ts';
 import type { LocatedNode, LocatedString } from '../config/located.ts';
 import type { NodeSelector } from '../config/selector.ts';
@@ -101,7 +102,7 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
   for (const { owner, at } of [...(folder.keys?.authKeys ?? []), ...(folder.keys?.apiCredentials ?? [])]) {
     if (owner !== undefined) check(owner, at, 'this key');
   }
-  for (const { node } of [...(folder.nodes ?? []), ...(folder.routes ?? [])]) {
+  for (const { node } of [...(folder.nodes ?? []), ...(folder.routes ?? []), ...(folder.derp?.hide ?? [])]) {
     if (node.by === 'owner') check(node.owner, node.at, 'this entry');
   }
   if (users.length > 0 && !users.some(({ role, disabled }) => role === 'owner' && !disabled)) {
@@ -146,7 +147,7 @@ const checkTags = (folder: TailnetFolder, policy: CompiledPolicy | undefined, re
     for (const tag of tags) check(tag, at);
   }
   for (const { tags = [], at } of folder.nodes ?? []) for (const tag of tags) check(tag, at);
-  for (const { node } of [...(folder.nodes ?? []), ...(folder.routes ?? [])])
+  for (const { node } of [...(folder.nodes ?? []), ...(folder.routes ?? []), ...(folder.derp?.hide ?? [])])
     if (node.by === 'tag') check(node.tag, node.at);
 };
 
@@ -248,6 +249,30 @@ const checkPreapproval = (folder: TailnetFolder, report: Report): void => {
   }
 };
 
+const checkRelays = (folder: TailnetFolder, policy: CompiledPolicy | undefined, report: Report): void => {
+  const { derp, derpmap } = folder;
+  if (!derp || !derpmap || !policy) return;
+  const policyRegions = policy.document?.derpMap?.regions ?? [];
+  const regions = [
+    { id: EMBEDDED_REGION_ID, code: EMBEDDED_REGION_CODE },
+    ...derpmap,
+    ...policyRegions,
+    ...derp.regions,
+  ];
+  const known = new Set(regions.flatMap(({ id, code }) => [String(id), code]));
+  const meantBy = suggester(regions.map(({ code }) => code));
+  for (const { region, at } of [...derp.omit, ...derp.scores, ...derp.hide.flatMap((entry) => entry.regions)]) {
+    if (known.has(region)) continue;
+    const meant = meantBy(region);
+    report(
+      'snapshot/unknown-region',
+      at,
+      `No region has the code or the id \`${region}\`.`,
+      meant === undefined ? 'Regions are in derp.json5, derpmap.json5 and the policy.' : `Did you mean \`${meant}\`?`,
+    );
+  }
+};
+
 export const checkFolder = (
   folder: TailnetFolder,
   users: readonly User[],
@@ -263,6 +288,7 @@ export const checkFolder = (
   checkTags(folder, policy, report);
   checkAddresses(folder, report);
   checkDns(folder, report);
+  checkRelays(folder, policy, report);
   checkPreapproval(folder, report);
   return diagnostics;
 };

@@ -97,8 +97,8 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
   const sorted = found.map(masked).sort(compareDiagnostics);
   const diagnostics = readable(sorted);
 
-  const { tailnet, routes, dns, keys, nodes, derp } = folder;
-  const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp;
+  const { tailnet, routes, dns, keys, nodes, derp, derpmap } = folder;
+  const whole = tailnet && folder.users && policy && routes && dns && keys && nodes && derp && derpmap;
   const seen = { diagnostics, folder, users, ...(policy ? { policy } : {}) };
   if (!whole || hasErrors(sorted)) return seen;
   const snapshot: Snapshot = {
@@ -117,6 +117,7 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
     apiCredentials: new Map(keys.apiCredentials.map((key) => [key.id, key])),
     nodes,
     derp,
+    derpmap,
   };
   return { snapshot: deepFreeze(snapshot), ...seen };
 };

@@ -3,6 +3,7 @@
 
 import { EXIT_ROUTES, type Prefix } from '../base/address.ts';
 import { selectorKey, type NodeSelector } from '../config/selector.ts';
+import type { HiddenRegions } from '../config/derp.ts';
 import type { NodeDeclaration } from '../config/nodes.ts';
 import type { RouteApproval } from '../config/routes.ts';
 import type { SelectableNode, Snapshot } from './snapshot.ts';
@@ -31,6 +32,7 @@ const indexed = <T extends { readonly node: NodeSelector }>(
 
 const declarations = indexed<NodeDeclaration>((snapshot) => snapshot.nodes);
 const approvals = indexed<RouteApproval>((snapshot) => snapshot.routes);
+const hidings = indexed<HiddenRegions>((snapshot) => snapshot.derp.hide);
 
 /**
  * What nodes.json5 says about a node. Where several entries match, the most exact one counts alone: the id, then the name,
@@ -50,4 +52,11 @@ export const approvedRoutesOf = (snapshot: Snapshot, node: SelectableNode): read
     if (exitNode) for (const route of EXIT_ROUTES) routes.add(route);
   }
   return [...routes];
+};
+
+/** Codes and ids of the regions that derp.json5 hides from a node, sorted: the same for nodes that are told the same. */
+export const hiddenRegionsOf = (snapshot: Snapshot, node: SelectableNode): readonly string[] => {
+  if (snapshot.derp.hide.length === 0) return [];
+  const names = hidings(snapshot, node).flatMap(({ regions }) => regions.map(({ region }) => region));
+  return [...new Set(names)].sort();
 };

@@ -2,7 +2,7 @@
 // one reference for a whole request. Everything declared that a client may ever notice is in here.
 
 import type { Login, Revision, StableId, Tag, UserId } from '../base/ids.ts';
-import type { DerpSettings } from '../config/derp.ts';
+import type { DerpRegion, DerpSettings } from '../config/derp.ts';
 import type { DnsSettings } from '../config/dns.ts';
 import type { DeclaredApiCredential, DeclaredAuthKey } from '../config/keys.ts';
 import type { NodeDeclaration } from '../config/nodes.ts';
@@ -37,6 +37,8 @@ export interface Snapshot {
   readonly apiCredentials: ReadonlyMap<string, DeclaredApiCredential>;
   readonly nodes: readonly NodeDeclaration[];
   readonly derp: DerpSettings;
+  /** Of derpmap.json5. */
+  readonly derpmap: readonly DerpRegion[];
 }
 
 /** What a selector looks at in a registered node. */

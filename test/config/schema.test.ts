@@ -14,7 +14,7 @@ const root = path.join(import.meta.dirname, '../..');
 const folder = path.join(root, 'schemas');
 const names = new Set(fs.readdirSync(folder));
 /** Others publish schemas of their answers here; these are the files of a tailnet folder and the report of lint. */
-const OURS = ['tailnet', 'users', 'policy', 'routes', 'dns', 'keys', 'nodes', 'derp', 'lint-report'];
+const OURS = ['tailnet', 'users', 'policy', 'routes', 'dns', 'keys', 'nodes', 'derp', 'derpmap', 'lint-report'];
 
 interface Schema {
   readonly $id?: string;

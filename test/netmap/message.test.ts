@@ -257,6 +257,23 @@ test('a commit that changes one part sends that part only, and one that changes 
   assert.deepEqual(table.woken, new Set());
 });
 
+test('relays are hidden from the nodes that a selector names, without a new connection', () => {
+  const table = new Table([tagged(1, A), tagged(2, A), tagged(3, B), toyRecord(4)]);
+  const regions = (id: number) => Object.keys((table.must(id)['DERPMap'] as Fields)['Regions'] as Fields);
+  const plain = toySnapshot(table.declared);
+  const hide = [{ node: { by: 'tag', tag: A }, regions: [{ region: 'r' }] }] as never;
+  table.tailnet.setSnapshot({ ...plain, digest: 'hidden', derp: { ...plain.derp, hide } });
+  const [first, second] = [table.must(1), table.must(2)];
+  assert.deepEqual(first, { DERPMap: { Regions: {}, HomeParams: { RegionScore: {} }, omitDefaultRegions: true } });
+  assert.deepEqual(second, first);
+  assert.deepEqual([table.read(3), table.read(4)], [undefined, undefined]);
+  // A node that gets the tag is told as well, and one that loses it again.
+  table.change(3, { tags: [A] });
+  assert.deepEqual(regions(3), []);
+  table.change(3, { tags: [B] });
+  assert.deepEqual(regions(3), ['900']);
+});
+
 test('a person who changes their name is a profile to those who see one of their nodes', () => {
   const [alice] = LOGINS;
   const declared = { policy: { ...DECLARED.policy, reach: new Set(['user1000>tag:a']) } };

@@ -132,6 +132,28 @@ test('the relay map: declared regions, the embedded one where it is wanted, scor
   assert.deepEqual(Object.keys(off.Regions), ['900']);
 });
 
+test('relays of derp.json5 stand over those of the policy, and these over those of derpmap.json5', () => {
+  const wire = (id: number, host: string) => ({ RegionID: id, RegionCode: `r${id}`, RegionName: host, Nodes: [{ Name: `${id}a`, HostName: host }] }); // prettier-ignore
+  const ours = (id: number, host: string) => ({ id, code: `r${id}`, name: host, score: 3, nodes: [{ name: `${id}a`, hostName: host }] }); // prettier-ignore
+  const publicMap = { Regions: Object.fromEntries([1, 2, 3, 4, 5].map((id) => [id, wire(id, 'public.example.com')])) };
+  const policy = (derpMap: object) => ({ 'policy.json5': { derpMap } });
+  const hosts = (files: Record<string, unknown>, hidden: readonly string[] = []) => {
+    const { Regions, HomeParams } = derpMapOf(snapshotOf({ 'derpmap.json5': publicMap, ...files }), embedded, hidden);
+    const names = Object.values(Regions).map(({ RegionID, Nodes }) => `${RegionID} ${Nodes[0]?.HostName.split('.')[0]}`); // prettier-ignore
+    return [names.join(', '), HomeParams?.RegionScore];
+  };
+  const embedded = { RegionID: 999, RegionCode: 'tailplane', RegionName: 'Here', Nodes: [{ Name: '999a', RegionID: 999, HostName: 'embedded' }] }; // prettier-ignore
+  assert.deepEqual(
+    hosts({
+      ...policy({ Regions: { 1: null, 2: wire(2, 'policy.example.com'), 3: wire(3, 'policy.example.com') } }),
+      'derp.json5': { regions: [ours(3, 'own.example.com')], omit: ['r4'], scores: { r5: 0.5, 5: 0.6, r3: 2, tailplane: 4 } }, // prettier-ignore
+    }),
+    ['2 policy, 3 own, 5 public, 999 embedded', { 3: 2, 5: 0.6, 999: 4 }],
+  );
+  assert.deepEqual(hosts(policy({ OmitDefaultRegions: true, Regions: { 2: wire(2, 'policy.example.com') } })), ['2 policy, 999 embedded', {}]); // prettier-ignore
+  assert.deepEqual(hosts({ 'derp.json5': { scores: { r1: 2, r2: 2 } } }, ['1', 'r3', 'r4', 'r5', '999']), ['2 public', { 2: 2 }]); // prettier-ignore
+});
+
 test('features that are off are not offered', () => {
   const on = baselineCaps(snapshotOf({}));
   assert.ok('https://tailscale.com/cap/ssh' in on && 'https://tailscale.com/cap/file-sharing' in on);

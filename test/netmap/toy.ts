@@ -73,8 +73,13 @@ export const toySnapshot = (declared: ToyDeclared): Snapshot => {
       searchDomains: [],
       extraRecords: [],
     },
+    policy: { document: null },
+    derpmap: [],
     derp: {
       embedded: true,
+      omit: [],
+      scores: [],
+      hide: [],
       regions: [
         {
           id: declared.relay,

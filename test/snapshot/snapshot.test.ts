@@ -49,7 +49,7 @@ test('the smallest tailnet has every default', () => {
   });
   assert.deepEqual([users, policyFile, policy.document], [[], null, null]);
   assert.equal(dns.magicDns, true);
-  assert.deepEqual(derp, { embedded: true, regions: [] });
+  assert.deepEqual(derp, { embedded: true, regions: [], omit: [], scores: [], hide: [] });
 });
 
 test('tailnet.example compiles, and says what it shows', () => {

@@ -16,6 +16,7 @@ import type { Nameserver } from '../../config/dns.ts';
 import { TAILNET_RANGES } from '../../config/tailnet.ts';
 import { TAILNET_SET } from '../../policy/ranges.ts';
 import { setCovers } from '../../base/ipset.ts';
+import { relayRegions } from '../../snapshot/relays.ts';
 import { accessRules } from './access.ts';
 import { mayReach } from './coverage.ts';
 import type { LintRule, LintSubject } from './rule.ts';
@@ -303,13 +304,15 @@ const redundantSearch: LintRule = {
 const noRelay: LintRule = {
   code: 'lint/no-relay',
   severity: 'warning',
-  *check({ folder }) {
+  *check({ folder, policy }) {
     const root = folder.files.find(({ file }) => file === 'derp.json5')?.root;
     if (
       !root ||
       !folder.derp ||
       folder.derp.embedded ||
-      folder.derp.regions.some(({ nodes }) => nodes.some(({ stunOnly }) => !stunOnly))
+      relayRegions({ derp: folder.derp, derpmap: folder.derpmap ?? [], policy: policy?.derpMap }).some(({ nodes }) =>
+        nodes.some(({ stunOnly }) => !stunOnly),
+      )
     )
       return;
     yield {
