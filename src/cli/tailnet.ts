@@ -9,11 +9,13 @@ import { renderTerminal } from '../review/terminal.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
 import type { RegisteredNode } from '../snapshot/resolve.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { openRepository, readLocalRevision } from '../source/repository.ts';
 import { folderRevision, type SourceCommit } from '../source/tree.ts';
 import { EXIT, Failure } from './failure.ts';
 import { wantsColour } from './output.ts';
 import { readTailnetFolder } from './tailnetfolder.ts';
+
+/** Loaded when it is asked for: all commands load this file, and few read a repository. */
+const git = () => import('../source/repository.ts');
 
 const compile = (revision: Revision, files: ReadonlyMap<string, Uint8Array>, what: string): Snapshot => {
   const { snapshot, diagnostics, folder } = compileSnapshot({ revision, files });
@@ -53,6 +55,7 @@ export const readTailnetAt = async (folder: string, revision: string): Promise<S
     );
   }
   const inside = path.relative(root, fs.realpathSync.native(folder)).split(path.sep).join('/');
+  const { readLocalRevision } = await git();
   const tree = await readLocalRevision(root, revision, inside);
   if (!tree.ok) {
     if (tree.code === 'source/folder-missing') return undefined;
@@ -106,6 +109,7 @@ export async function* readHistory(
     );
   }
   const inside = path.relative(root, fs.realpathSync.native(folder)).split(path.sep).join('/');
+  const { openRepository } = await git();
   const repository = openRepository(path.join(root, '.git'));
   const take = <T>(outcome: Outcome<T>): T => {
     if (outcome.ok) return outcome.value;

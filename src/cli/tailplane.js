@@ -12,13 +12,14 @@ const source = here('./main.ts');
 const main = existsSync(source) ? source : here('../../dist/cli/main.js');
 const major = Number(process.versions.node.split('.')[0]);
 
-// A server lives long and holds many clients: the young generation, which V8 lets grow to 64 MB, stays small, and the C
-// library gives memory back instead of keeping it for each thread. This is read only when a process starts, so it replaces
-// itself, under the same id; measured in docs/decisions/0004-record-path.md.
+// A server lives long and holds many clients: the young generation, which V8 lets grow to 64 MB, stays small, one helper
+// thread collects garbage instead of four, and the C library gives memory back instead of keeping it for each thread. This
+// is read only when a process starts, so it replaces itself, under the same id (docs/decisions/0004-record-path.md).
 const YOUNG = '--max-semi-space-size';
 const isSet = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].some((option) => option.includes(YOUNG));
 if (major >= 24 && process.argv[2] === 'serve' && !isSet && process.platform !== 'win32') {
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, `${YOUNG}=4`, ...process.argv.slice(1)], {
+  const options = [`${YOUNG}=4`, '--v8-pool-size=1', ...process.execArgv];
+  process.execve(process.execPath, [process.execPath, ...options, ...process.argv.slice(1)], {
     MALLOC_ARENA_MAX: '2',
     MALLOC_MMAP_THRESHOLD_: '131072',
     ...process.env,
