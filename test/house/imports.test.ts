@@ -128,8 +128,8 @@ test('the map of the code names every room, and where to start in it', () => {
   const rows = [...map.matchAll(/^\| `(\w+)`\s*\|[^|]*\|([^|]*)\|$/gm)].map(
     ([, room, start]) => [room, start] as const,
   );
-  const rooms = fs.readdirSync(src).sort();
-  assert.deepEqual(rows.map(([room]) => room).sort(), rooms, 'docs/architecture.md: one row for each room');
+  const rooms = fs.readdirSync(src);
+  assert.deepEqual(new Set(rows.map(([room]) => room)), new Set(rooms), 'docs/architecture.md: one row for each room');
   for (const [room, start = ''] of rows) {
     for (const [, file] of start.matchAll(/`([^`]+)`/g)) {
       assert.ok(
