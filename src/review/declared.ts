@@ -1,12 +1,15 @@
 // Differences in what is declared, outside the rules of access: people, routes, names, keys, nodes, relays, settings. Each
 // is one line for a person, with its place.
 
+import { isExitRoute, type Prefix } from '../base/address.ts';
 import { canonicalJson, type Json } from '../base/canonical.ts';
 import type { Span } from '../base/diagnostic.ts';
 import type { NodeSelector } from '../config/selector.ts';
 import { formatDuration } from '../base/duration.ts';
+import type { PolicyDocument } from '../policy/document.ts';
 import type { Snapshot, User } from '../snapshot/snapshot.ts';
 import type { Comparison } from './comparison.ts';
+import { nameOfNode } from './tailnet.ts';
 
 export type Area = 'people' | 'routes' | 'dns' | 'keys' | 'nodes' | 'relays' | 'settings' | 'policy';
 
@@ -22,6 +25,9 @@ export interface DeclaredChange {
 /** Places and other things that say where, not what. */
 const isPlace = (name: string): boolean => name === 'at' || name.endsWith('At');
 
+/** In the text of a route that leads to the internet. */
+export const EXIT_NODE = 'the internet (exit node)';
+
 const plain = (value: unknown): Json => {
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
   if (value instanceof Set) return [...value].map(String).sort();
@@ -35,6 +41,9 @@ const plain = (value: unknown): Json => {
   }
   return typeof value === 'bigint' ? String(value) : (value as Json);
 };
+
+/** A value without its places, for a comparison. */
+export const meaningOf = (value: unknown): Json => plain(value);
 
 const same = (a: unknown, b: unknown): boolean => canonicalJson(plain(a)) === canonicalJson(plain(b));
 
@@ -86,7 +95,10 @@ const peopleChanges = (old: User, now: User): readonly string[] => [
 ];
 
 const routeText = ({ subnets, exitNode }: Snapshot['routes'][number]): string =>
-  [...subnets, ...(exitNode ? ['the internet (exit node)'] : [])].join(', ');
+  [...subnets, ...(exitNode ? [EXIT_NODE] : [])].join(', ');
+
+const carriedText = (routes: readonly Prefix[]): string =>
+  [...routes.filter((route) => !isExitRoute(route)), ...(routes.some(isExitRoute) ? [EXIT_NODE] : [])].join(', ');
 
 const ownerOf = ({ owner, tags }: { readonly owner?: string; readonly tags: readonly string[] }): string =>
   owner ?? tags.join(', ');
@@ -110,6 +122,16 @@ const fieldChanges = (prefix: string, old: object, now: object): string[] => {
     }
     return [`${prefix}${name}: ${show(from)} → ${show(to)}`];
   });
+};
+
+/** Which of the policy's own tests are new and which are gone: a change that drops one deserves a look. */
+const testsText = (old: PolicyDocument, now: PolicyDocument): string => {
+  const formsOf = ({ tests, sshTests }: PolicyDocument): string[] =>
+    [...tests, ...sshTests].map((test) => canonicalJson(plain({ ...test, index: undefined })));
+  const [was, is] = [formsOf(old), formsOf(now)];
+  const gone = was.filter((form) => !is.includes(form)).length;
+  const fresh = is.filter((form) => !was.includes(form)).length;
+  return `tests of the policy: ${gone} dropped or rewritten, ${fresh} new; ${is.length} in all`;
 };
 
 const policyChanges = (before: Snapshot, after: Snapshot): DeclaredChange[] => {
@@ -145,7 +167,7 @@ const policyChanges = (before: Snapshot, after: Snapshot): DeclaredChange[] => {
           {
             area: 'policy',
             kind: 'changed',
-            text: `${now.tests.length + now.sshTests.length} tests of the policy; there were ${old.tests.length + old.sshTests.length}`,
+            text: testsText(old, now),
           } as const,
         ]),
   ];
@@ -157,14 +179,15 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
   const nodes = [...now.nodes].flatMap(([id, { fqdn, approvedRoutes, addresses }]): DeclaredChange[] => {
     const was = old.nodes.get(id);
     if (!was) return [];
+    const name = nameOfNode(now, id);
     const added = approvedRoutes.filter((route) => !was.approvedRoutes.includes(route));
     const removed = was.approvedRoutes.filter((route) => !approvedRoutes.includes(route));
     return [
       ...(added.length > 0
-        ? [{ area: 'routes', kind: 'added', text: `${fqdn} carries ${added.join(', ')}` } as const]
+        ? [{ area: 'routes', kind: 'added', text: `${name} carries ${carriedText(added)}` } as const]
         : []),
       ...(removed.length > 0
-        ? [{ area: 'routes', kind: 'removed', text: `${fqdn} carries ${removed.join(', ')} no more` } as const]
+        ? [{ area: 'routes', kind: 'removed', text: `${name} carries ${carriedText(removed)} no more` } as const]
         : []),
       ...(fqdn === was.fqdn ? [] : [{ area: 'dns', kind: 'changed', text: `${was.fqdn} becomes ${fqdn}` } as const]),
       ...(same(addresses, was.addresses)

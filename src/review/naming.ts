@@ -18,10 +18,10 @@ import {
 import type { NodeId } from '../base/ids.ts';
 import { bitsOf, type Bitset } from '../policy/bitset.ts';
 import { INTERNET_SET, TAILNET_SET } from '../policy/ranges.ts';
-import type { ReviewedTailnet } from './tailnet.ts';
+import { nameOfNode, type ReviewedTailnet } from './tailnet.ts';
 import type { Unit } from './units.ts';
 
-export type PartyKind = 'people' | 'group' | 'person' | 'tag' | 'node' | 'addresses' | 'everything';
+export type PartyKind = 'people' | 'own' | 'group' | 'person' | 'tag' | 'node' | 'addresses' | 'everything';
 
 /** Part of a set of nodes and addresses, by its name. */
 export interface Party {
@@ -43,6 +43,7 @@ const RANK: Readonly<Record<PartyKind, number>> = {
   person: 1,
   group: 2,
   people: 3,
+  own: 3,
   everything: 4,
   node: 5,
   addresses: 6,
@@ -134,7 +135,7 @@ export const createNaming = (tailnet: ReviewedTailnet, units: readonly Unit[]): 
     }
     for (const unit of left) {
       for (const id of present(unit)) {
-        parties.push({ kind: 'node', name: tailnet.nodes.get(id)?.fqdn ?? String(id), nodes: 1 });
+        parties.push({ kind: 'node', name: nameOfNode(tailnet, id), nodes: 1 });
       }
     }
     for (const name of nameRanges(ranges, hosts)) parties.push({ kind: 'addresses', name, nodes: 0 });

@@ -5,7 +5,7 @@ import type { AccessChange, Traffic } from './access.ts';
 import type { CapabilityChange } from './capabilities.ts';
 import type { Area } from './declared.ts';
 import type { Party } from './naming.ts';
-import { formatAt, formatCause, isEmptyPlan, type Plan } from './plan.ts';
+import { formatAt, formatCause, isEmptyPlan, loginText, type Plan } from './plan.ts';
 import type { ShellChange } from './shells.ts';
 
 /** A stretch of a line: our own words, a name from the outside, or a place. */
@@ -63,7 +63,7 @@ const shellLine = ({ from, to, who, what, logins }: ShellChange): Line => ({
     say(' → '),
     ...parties(what),
     say(': shell as '),
-    ...list(logins.map((name) => ({ name: name === '*' ? 'any user but root' : name }))),
+    ...list(logins.map((login) => ({ name: loginText(login) }))),
     say(to === 'accept' && from === 'check' ? ', without a confirmation now' : SHELL[to]),
   ],
   because: [],
@@ -138,7 +138,7 @@ const count = (amount: number, one: string, many = `${one}s`): string => `${amou
 
 /** One line that says it all: for the head of a comment or a commit status. */
 export const summaryOf = (plan: Plan): string => {
-  if (isEmptyPlan(plan)) return 'Nothing changes for anybody.';
+  if (isEmptyPlan(plan)) return 'Nobody gains or loses access.';
   const gained = plan.access.filter(({ direction }) => direction === 'gained').length;
   const lost = plan.access.length - gained;
   const other = plan.shells.length + plan.capabilities.length + plan.declared.length;

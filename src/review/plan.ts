@@ -1,14 +1,15 @@
 // What a change means: who gains and who loses access, what else is declared otherwise, how risky it looks, and what the
 // guard of the server would do with it. Exact for the nodes it is given; where they are imagined, it says so.
 
+import { canonicalJson } from '../base/canonical.ts';
 import type { Span } from '../base/diagnostic.ts';
 import { diffAccess, type AccessChange, type Cause } from './access.ts';
 import { diffCapabilities, type CapabilityChange } from './capabilities.ts';
 import { createComparison, type Comparison } from './comparison.ts';
-import { diffDeclared, type DeclaredChange } from './declared.ts';
+import { diffDeclared, EXIT_NODE, meaningOf, type DeclaredChange } from './declared.ts';
 import { guardChange, type GuardFinding, type GuardSide } from './guard.ts';
 import { diffShells, type ShellChange } from './shells.ts';
-import type { ReviewedTailnet } from './tailnet.ts';
+import { nameOfNode, type ReviewedTailnet } from './tailnet.ts';
 
 export type Risk = 'none' | 'low' | 'medium' | 'high';
 
@@ -85,24 +86,33 @@ const judgeAccess = (change: AccessChange): readonly [Risk, string?] => {
   const found = Object.entries(SENSITIVE).filter(([port]) => opens(change, Number(port)));
   const service = all ? 'every port' : found.map(([, name]) => name).join(', ');
   if (wide && (all || found.length > 0))
-    return ['high', `${names(change.who)} gain ${service} on ${names(change.what)}`];
+    return ['high', `${names(change.who)} may use ${service} on ${names(change.what)}`];
   if (change.what.some(({ name }) => name === 'the internet'))
     return ['medium', `${names(change.who)} may use exit nodes`];
-  if (all || found.length > 0) return ['medium', `${names(change.who)} gain ${service} on ${names(change.what)}`];
+  if (all || found.length > 0) return ['medium', `${names(change.who)} may use ${service} on ${names(change.what)}`];
   return ['low'];
 };
 
+/** A login as people say it. */
+export const loginText = (login: string): string => (login === '*' ? 'any user but root' : login);
+
 const judgeShell = ({ to, from, who, what, logins }: ShellChange): readonly [Risk, string?] => {
   if (to === 'deny' || (to === 'check' && from === 'accept')) return ['low'];
+  // On machines of one's own, whoever sits there is root anyway.
+  if (what.every(({ kind }) => kind === 'own')) return ['low'];
   const root = logins.includes('root');
   const how = from === 'check' ? ' without a confirmation' : '';
-  return [root ? 'high' : 'medium', `${names(who)} may open shells as ${logins.join(', ')} on ${names(what)}${how}`];
+  return [
+    root ? 'high' : 'medium',
+    `${names(who)} may open shells as ${logins.map(loginText).join(', ')} on ${names(what)}${how}`,
+  ];
 };
 
 const judgeDeclared = ({ area, kind, text }: DeclaredChange): readonly [Risk, string?] => {
   if (area === 'policy' && kind === 'removed' && text.startsWith('the policy file')) return ['high', text];
   if (area === 'people' && /(?:owner|admin)$/.test(text) && kind !== 'removed') return ['medium', text];
   if (area === 'keys' && kind === 'added') return ['medium', text];
+  if (area === 'routes' && kind === 'added' && text.includes(EXIT_NODE)) return ['medium', text];
   if (area === 'settings' && /guard|sign|invariants/.test(text)) return ['medium', text];
   return ['low'];
 };
@@ -117,6 +127,13 @@ const OPEN_WITHOUT_NODES: readonly string[] = [
   'No list of nodes was given, so one device stands for each person and each tag, and a router for each approved route.',
   'Rules that name addresses of single machines, and what depends on how a machine is (postures), can’t be told that way.',
 ];
+
+const WITHOUT_EFFECT =
+  'The rules are others, but they mean the same for these machines. Machines that join later, or change, may tell.';
+
+/** Whether both say the same about access, word for word. */
+const sameRules = ({ snapshot: before }: ReviewedTailnet, { snapshot: after }: ReviewedTailnet): boolean =>
+  canonicalJson(meaningOf(before.policy.document)) === canonicalJson(meaningOf(after.policy.document));
 
 /** Everything that changes between the two. The guard speaks only about nodes that exist. */
 export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { imagined }: PlanOptions): Plan => {
@@ -134,17 +151,19 @@ export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { im
     ...declared.map(judgeDeclared),
   ];
   const ordered = [...judged].sort((a, b) => RANK.indexOf(b[0]) - RANK.indexOf(a[0]));
-  const fqdnOf = (
-    tailnet: ReviewedTailnet,
-    id: typeof before.nodes extends ReadonlyMap<infer Id, unknown> ? Id : never,
-  ): string => tailnet.nodes.get(id)?.fqdn ?? String(id);
+  /** An imagined node comes and goes with the person or tag that it stands for, which is told already. */
+  const missing = (here: ReviewedTailnet, there: ReviewedTailnet): string[] =>
+    imagined ? [] : [...here.nodes.keys()].filter((id) => !there.nodes.has(id)).map((id) => nameOfNode(here, id));
   return {
     schema: 'plan-report.schema.json',
     tailnet: after.snapshot.tailnet.name,
     before: before.snapshot.revision,
     after: after.snapshot.revision,
     exact: !imagined,
-    open: imagined ? OPEN_WITHOUT_NODES : [],
+    open: [
+      ...(sameRules(before, after) || access.length + shells.length + capabilities.length > 0 ? [] : [WITHOUT_EFFECT]),
+      ...(imagined ? OPEN_WITHOUT_NODES : []),
+    ],
     risk: worst(judged.map(([risk]) => risk)),
     reasons: [...new Set(ordered.flatMap(([, reason]) => reason ?? []))],
     access,
@@ -154,8 +173,8 @@ export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { im
     nodes: {
       total: after.nodes.size,
       affected: countAffected(comparison),
-      added: [...after.nodes.keys()].filter((id) => !before.nodes.has(id)).map((id) => fqdnOf(after, id)),
-      removed: [...before.nodes.keys()].filter((id) => !after.nodes.has(id)).map((id) => fqdnOf(before, id)),
+      added: missing(after, before),
+      removed: missing(before, after),
     },
     guard,
   };

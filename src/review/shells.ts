@@ -13,6 +13,7 @@ import {
   type Bitset,
 } from '../policy/bitset.ts';
 import type { SshRule } from '../wire/ssh.ts';
+import { OWN } from './access.ts';
 import type { Comparison } from './comparison.ts';
 import type { Party } from './naming.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
@@ -33,6 +34,19 @@ const ANSWERS: readonly ShellAnswer[] = ['deny', 'check', 'accept'];
 
 const answerOf = ({ action }: SshRule): ShellAnswer =>
   action.accept ? 'accept' : action.holdAndDelegate === undefined ? 'deny' : 'check';
+
+/** One line for everybody who may open shells on just their own devices, instead of one for each. */
+const gatherOwn = (changes: readonly ShellChange[]): readonly ShellChange[] => {
+  const isOwn = ({ who, what }: ShellChange): boolean =>
+    who.length === 1 && what.length === 1 && who[0]?.kind === 'person' && who[0].name === what[0]?.name;
+  const own = Map.groupBy(changes.filter(isOwn), ({ from, to, logins }) => [from, to, ...logins].join(' '));
+  return [
+    ...changes.filter((change) => !isOwn(change)),
+    ...[...own.values()].flatMap((group) =>
+      group.slice(0, 1).map((first) => ({ ...first, who: group.flatMap(({ who }) => who), what: [OWN] })),
+    ),
+  ];
+};
 
 /** Every difference in who may open which shell. */
 export const diffShells = ({ before, after, units, names }: Comparison): readonly ShellChange[] => {
@@ -116,10 +130,11 @@ export const diffShells = ({ before, after, units, names }: Comparison): readonl
       groups.set(key, group);
     }
   }
-  return [...groups.values()].flatMap(({ from, to, sources, destinations, logins }): ShellChange[] => {
+  const changes = [...groups.values()].flatMap(({ from, to, sources, destinations, logins }): ShellChange[] => {
     const name = ANSWERS.indexOf(to) > ANSWERS.indexOf(from) ? names.gained : names.lost;
     const who = name(sources);
     const what = name(destinations);
     return who.length === 0 || what.length === 0 ? [] : [{ from, to, who, what, logins: [...logins] }];
   });
+  return gatherOwn(changes);
 };

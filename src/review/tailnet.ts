@@ -10,15 +10,27 @@ import { resolveNode, type RegisteredNode, type ResolvedNode } from '../snapshot
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { createSide, type Side } from './side.ts';
 
+/** A node of a review: one of a list, or one that is imagined and stands for a person or a tag. */
+export interface ReviewedNode extends RegisteredNode {
+  /** How an imagined node is called. */
+  readonly standsFor?: string;
+}
+
 export interface ReviewedTailnet {
   readonly snapshot: Snapshot;
   readonly side: Side;
   /** Those that are let in, by id. */
-  readonly nodes: ReadonlyMap<NodeId, ResolvedNode<RegisteredNode>>;
+  readonly nodes: ReadonlyMap<NodeId, ResolvedNode<ReviewedNode>>;
 }
 
-export const reviewTailnet = (snapshot: Snapshot, registered: Iterable<RegisteredNode>): ReviewedTailnet => {
-  const nodes = new Map<NodeId, ResolvedNode<RegisteredNode>>();
+/** What people call a node: its full name, or what it stands for. */
+export const nameOfNode = ({ nodes }: ReviewedTailnet, id: NodeId): string => {
+  const node = nodes.get(id);
+  return node?.record.standsFor ?? node?.fqdn ?? String(id);
+};
+
+export const reviewTailnet = (snapshot: Snapshot, registered: Iterable<ReviewedNode>): ReviewedTailnet => {
+  const nodes = new Map<NodeId, ResolvedNode<ReviewedNode>>();
   for (const node of registered) {
     const resolved = resolveNode(snapshot, node, true);
     const owner = resolved.owner === null ? undefined : snapshot.userByLogin.get(resolved.owner.toLowerCase());
@@ -65,13 +77,14 @@ interface Sketch {
   readonly name: string;
   readonly login: Login | null;
   readonly tags: readonly Tag[];
+  readonly standsFor?: string;
 }
 
 /**
  * One node for each person, each tag and each approved route of either snapshot. The same facts give the same nodes, so
  * what both sides know is one node in both.
  */
-export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly RegisteredNode[] => {
+export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly ReviewedNode[] => {
   const sketches = new Map<string, Sketch>();
   const routes = new Map<string, Set<Prefix>>();
   const add = (sketch: Sketch): string => {
@@ -86,28 +99,41 @@ export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly Regist
   };
   for (const snapshot of snapshots) {
     for (const { login, disabled } of snapshot.users)
-      if (!disabled) add({ name: `device-of-${login}`, login, tags: [] });
-    for (const tag of tagsOf(snapshot)) add({ name: tag.slice(4), login: null, tags: [tag] });
+      if (!disabled) add({ name: `device-of-${login}`, login, tags: [], standsFor: login });
+    for (const tag of tagsOf(snapshot)) add({ name: tag.slice(4), login: null, tags: [tag], standsFor: tag });
     for (const { node, subnets, exitNode } of snapshot.routes) {
       const carried = [...subnets, ...(exitNode ? (['0.0.0.0/0', '::/0'] as Prefix[]) : [])];
       if (node.by === 'owner') carry(add({ name: node.name, login: node.owner, tags: [] }), carried);
       else if (node.by === 'tag')
-        carry(add({ name: node.name ?? node.tag.slice(4), login: null, tags: [node.tag] }), carried);
+        carry(
+          add({
+            name: node.name ?? node.tag.slice(4),
+            login: null,
+            tags: [node.tag],
+            ...(node.name === undefined ? { standsFor: node.tag } : {}),
+          }),
+          carried,
+        );
     }
     const { autoApprovers } = snapshot.policy.document ?? {};
     for (const { prefix: route, approvers } of autoApprovers?.routes ?? []) {
       for (const approver of approvers) {
         if (approver.kind === 'tag')
-          carry(add({ name: approver.tag.slice(4), login: null, tags: [approver.tag] }), [route]);
+          carry(add({ name: approver.tag.slice(4), login: null, tags: [approver.tag], standsFor: approver.tag }), [
+            route,
+          ]);
       }
     }
     for (const approver of autoApprovers?.exitNode ?? []) {
       if (approver.kind !== 'tag') continue;
-      carry(add({ name: approver.tag.slice(4), login: null, tags: [approver.tag] }), ['0.0.0.0/0', '::/0'] as Prefix[]);
+      carry(add({ name: approver.tag.slice(4), login: null, tags: [approver.tag], standsFor: approver.tag }), [
+        '0.0.0.0/0',
+        '::/0',
+      ] as Prefix[]);
     }
   }
-  return [...sketches.keys()].sort().map((key, index): RegisteredNode => {
-    const { name, login, tags } = sketches.get(key) as Sketch;
+  return [...sketches.keys()].sort().map((key, index): ReviewedNode => {
+    const { name, login, tags, standsFor } = sketches.get(key) as Sketch;
     const id = parseNodeId(index + 1);
     const carried = [...(routes.get(key) ?? [])];
     const hostinfo: Record<string, Json> = { OS: 'linux', ...(carried.length > 0 ? { RoutableIPs: carried } : {}) };
@@ -123,6 +149,7 @@ export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly Regist
       approvedRoutes: [],
       createdMs: index,
       authorized: true,
+      ...(standsFor === undefined ? {} : { standsFor }),
     };
   });
 };
