@@ -1,13 +1,15 @@
 // The parts of a map that come from the snapshot alone: DNS, relays, and what the server lets every node do.
 
 import type { CapMap } from '../wire/filter.ts';
-import type { DnsConfig, DnsRecord, Resolver } from '../wire/dns.ts';
+import type { DnsConfig, Resolver } from '../wire/dns.ts';
 import type { DerpMap, DerpNode, DerpRegion } from '../wire/derp.ts';
 import type { Nameserver } from '../config/dns.ts';
 import { isNamed } from '../config/derp.ts';
 import type { DerpNode as DeclaredDerpNode, DerpRegion as DeclaredRegion } from '../config/derp.ts';
 import { relayRegions, scoreOf } from '../snapshot/relays.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { flattenRecords } from './records.ts';
+import type { NodeAddresses } from './records.ts';
 
 const resolverOf = ({ address, useWithExitNode }: Nameserver): Resolver => ({
   Addr: address,
@@ -15,15 +17,12 @@ const resolverOf = ({ address, useWithExitNode }: Nameserver): Resolver => ({
 });
 
 /** The same for every node; `CertDomains` is added for each. */
-export const dnsConfigOf = ({ dns, tailnet }: Snapshot): DnsConfig => {
+export const dnsConfigOf = ({ dns, tailnet }: Snapshot, nodeAddresses: NodeAddresses = () => []): DnsConfig => {
   const nameservers = dns.nameservers.map(resolverOf);
   const routes: Record<string, readonly Resolver[]> = {};
   for (const { suffix, nameservers } of dns.splitDns) routes[`${suffix}.`] = nameservers.map(resolverOf);
   if (dns.magicDns) routes[`${tailnet.baseDomain}.`] = [];
-  // Clients answer addresses only; other types would be ignored.
-  const records = dns.extraRecords.flatMap(({ name, type, value }): DnsRecord[] =>
-    type === 'CNAME' ? [] : [{ Name: name, Type: type, Value: value }],
-  );
+  const records = flattenRecords(dns.extraRecords, nodeAddresses);
   const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;
   return {
     ...(nameservers.length > 0 && (dns.overrideLocalDns ? { Resolvers: nameservers } : { FallbackResolvers: nameservers })), // prettier-ignore

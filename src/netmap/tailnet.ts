@@ -26,7 +26,7 @@ import type { Rules } from './rules.ts';
 import { createSessions } from './sessions.ts';
 import { PART } from './parts.ts';
 import type { TimelineEntry } from './timeline.ts';
-import { createWorld, readSettings } from './world.ts';
+import { createWorld, readDns, readSettings } from './world.ts';
 
 export interface TailnetOptions {
   /** Unix milliseconds; for ControlTime and the timeline only. */
@@ -260,12 +260,19 @@ export const createTailnet = (
   const apply = (changes: readonly RegistryChange[]): void => {
     const upserts = new Set<Entry>();
     const removals = new Set<NodeId>();
+    let dnsMayDiffer = false;
+    const ofDns = (id: NodeId): void => {
+      const fqdn = world.aliasedNodes.size > 0 && world.entries.get(id)?.node.fqdn;
+      if (typeof fqdn === 'string' && world.aliasedNodes.has(fqdn)) dnsMayDiffer = true;
+    };
     for (const it of changes) {
       if (it.kind === 'node-added') {
         const entry = add(it.node);
         if (entry) upserts.add(entry);
+        ofDns(it.node.id);
       } else if (it.kind === 'node-removed') {
         const entry = world.entries.get(it.node.id);
+        ofDns(it.node.id);
         if (entry) upserts.delete(entry);
         if (remove(it.node.id)) removals.add(it.node.id);
       } else if (it.kind === 'node-changed') {
@@ -275,7 +282,9 @@ export const createTailnet = (
           if (update(entry, { ...entry.node, record: it.after })) sessions.wakeAudience(entry);
           continue;
         }
+        ofDns(entry.id);
         const verdict = change(entry, resolve(world.snapshot, it.after));
+        ofDns(entry.id);
         if (verdict === 'upsert') {
           upserts.add(entry);
           removals.delete(entry.id);
@@ -288,6 +297,7 @@ export const createTailnet = (
       }
     }
     repopulate([...upserts], [...removals]);
+    if (dnsMayDiffer && readDns(world)) for (const id of world.entries.keys()) sessions.mark(id, PART.dns, 'node');
     sessions.flush();
   };
 
@@ -340,16 +350,17 @@ export const createTailnet = (
     const population = rules.populate(next, takingPart(fresh.values()), personById);
     world.snapshot = next;
     world.population = population;
-    readSettings(world);
     for (const [entry, node] of fresh) {
       update(entry, node);
       if (show(entry)) entry.replacedAt = stamp(entry);
     }
+    readSettings(world);
     sessions.markAll('snapshot');
     sessions.flush();
   };
 
   for (const node of resolved) enter(node);
+  readDns(world);
 
   return {
     get snapshot() {

@@ -2,6 +2,7 @@
 // encoded once for many. tailnet.ts changes it, stream.ts reads it.
 
 import { hash } from 'node:crypto';
+import type { Address } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { NodeSet, Population } from '../policy/population.ts';
 import { hiddenRegionsOf } from '../snapshot/lookup.ts';
@@ -22,6 +23,7 @@ import type { Owners } from './owners.ts';
 import { createPages } from './pages.ts';
 import type { Pages } from './pages.ts';
 import type { ResolvedNode } from './resolve.ts';
+import { aliasedNodes } from './records.ts';
 import { derpMapOf, dnsConfigOf } from './settings.ts';
 
 /** A part of a map that is the same for many. */
@@ -58,6 +60,8 @@ export interface World {
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
+  /** Names of nodes that records in dns.json5 are aliases of. */
+  aliasedNodes: ReadonlySet<string>;
   /** What a node sees; the same object for all nodes to which the policy room gives the same set. */
   readonly seenBy: (id: NodeId) => Seen;
   /** What changed since a stamp. */
@@ -111,8 +115,22 @@ const createDerpMaps = (snapshot: Snapshot, embedded: DerpRegion | null): World[
 /** Takes over the parts that come from the snapshot alone. */
 export const readSettings = (world: World): void => {
   world.derpMapOf = createDerpMaps(world.snapshot, world.embeddedRegion);
+  world.aliasedNodes = aliasedNodes(world.snapshot.dns.extraRecords);
+  readDns(world);
+};
+
+/** DNS depends on nodes too, where an alias leads to one. True if it differs from before. */
+export const readDns = (world: World): boolean => {
+  const found = new Map<string, readonly Address[]>();
+  if (world.aliasedNodes.size > 0) {
+    for (const { node } of world.entries.values()) {
+      if (node.authorized && world.aliasedNodes.has(node.fqdn)) found.set(node.fqdn, node.addresses);
+    }
+  }
+  const { version } = world.dns;
   // Open at the end: each node adds the names that it may have certificates for.
-  world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot)).slice(0, -1));
+  world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot, (fqdn) => found.get(fqdn) ?? [])).slice(0, -1));
+  return world.dns.version !== version;
 };
 
 export const createWorld = (
@@ -151,6 +169,7 @@ export const createWorld = (
     gathered: createGathered(),
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
+    aliasedNodes: new Set(),
     seenBy: (id) => {
       // The version tells changes of one population apart, the object tells populations apart: sets belong to one.
       if (seenVersion !== world.population.version) {

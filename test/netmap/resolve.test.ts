@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { Revision } from '../../src/base/ids.ts';
 import { resolveNode } from '../../src/netmap/resolve.ts';
 import type { ResolvedNode } from '../../src/netmap/resolve.ts';
+import type { Address } from '../../src/base/address.ts';
 import { baselineCaps, derpMapOf, dnsConfigOf } from '../../src/netmap/settings.ts';
 import type { NodeRecord } from '../../src/registry/record.ts';
 import { compileSnapshot } from '../../src/snapshot/compile.ts';
@@ -111,12 +112,32 @@ test('DNS on the wire: MagicDNS answers its own suffix, nameservers replace or h
     Routes: { 'corp.example.com.': [{ Addr: '192.168.1.53' }], 'tail.example.com.': [] },
     Domains: ['tail.example.com', 'corp.example.com'],
     Proxied: true,
-    ExtraRecords: [{ Name: 'git.example.com', Type: 'A', Value: '100.64.0.9' }],
+    ExtraRecords: [
+      { Name: 'git.example.com', Type: 'A', Value: '100.64.0.9' },
+      { Name: 'www.example.com', Type: 'A', Value: '100.64.0.9' },
+    ],
     ExitNodeFilteredSet: ['.tail.example.com'],
   });
   const plain = dnsConfigOf(snapshotOf({ 'dns.json5': { ...dns, overrideLocalDNS: true, magicDNS: false } }));
   assert.deepEqual(plain.Resolvers, [{ Addr: '9.9.9.9' }]);
   assert.deepEqual([plain.Proxied, plain.Domains], [undefined, ['corp.example.com']]);
+});
+
+test('an alias is sent as the addresses of what it leads to, in however many steps, or not at all', () => {
+  const extraRecords = [
+    { name: 'www.example.com', type: 'CNAME', value: 'site.example.com' },
+    { name: 'site.example.com', type: 'CNAME', value: 'web.tail.example.com' },
+    { name: 'old.example.com', type: 'CNAME', value: 'gone.tail.example.com' },
+  ];
+  const snapshot = snapshotOf({ 'dns.json5': { extraRecords } });
+  const addresses = ['100.64.0.9', 'fd7a:115c:a1e0::9'] as Address[];
+  const { ExtraRecords } = dnsConfigOf(snapshot, (fqdn) => (fqdn === 'web.tail.example.com' ? addresses : []));
+  assert.deepEqual(ExtraRecords, [
+    { Name: 'www.example.com', Type: 'A', Value: '100.64.0.9' },
+    { Name: 'www.example.com', Type: 'AAAA', Value: 'fd7a:115c:a1e0::9' },
+    { Name: 'site.example.com', Type: 'A', Value: '100.64.0.9' },
+    { Name: 'site.example.com', Type: 'AAAA', Value: 'fd7a:115c:a1e0::9' },
+  ]);
 });
 
 test('the relay map: declared regions, the embedded one where it is wanted, scores that can be taken back', () => {
