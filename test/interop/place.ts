@@ -1,8 +1,8 @@
 // A second machine beside the first: a network namespace of its own with a cable to ours, and its own /etc, so that a real
 // client can have a network device, routes and a resolver there. What we have on loopback is out of its reach, so what it
-// reaches, it reaches through the tailnet. For files that run on a machine of their own (machine.ts), as root.
+// reaches, it reaches through the tailnet. For files that run on a machine of their own (machine.ts).
 
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -23,8 +23,8 @@ const ip = (...args: string[]): unknown => execFileSync('ip', args, { stdio: 'pi
 
 /** There is one; it ends with the machine. Throws where namespaces can't have cables. */
 export const openPlace = (): Place => {
-  fs.mkdirSync('/run/netns', { recursive: true });
-  execFileSync('mount', ['-t', 'tmpfs', 'netns', '/run/netns'], { stdio: 'pipe' });
+  // Where `ip` keeps its namespaces; nobody has to own the real one.
+  execFileSync('mount', ['-t', 'tmpfs', 'run', '/run'], { stdio: 'pipe' });
   ip('netns', 'add', NAME);
   ip('link', 'add', 'name', 'near', 'type', 'veth', 'peer', 'name', 'far', 'netns', NAME);
   ip('address', 'add', `${NEAR}/30`, 'dev', 'near');
@@ -36,7 +36,8 @@ export const openPlace = (): Place => {
   // A client with a network device rewrites /etc/resolv.conf.
   const etc = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-etc-'));
   execFileSync('mount', ['-t', 'tmpfs', 'etc', etc], { stdio: 'pipe' });
-  execFileSync('cp', ['-a', '/etc/.', etc], { stdio: 'pipe' });
+  // Not everything in it is for everybody's eyes, nor needed.
+  spawnSync('cp', ['-a', '/etc/.', etc], { stdio: 'ignore' });
   const command = ['ip', 'netns', 'exec', NAME, 'sh', '-c', `mount --bind ${etc} /etc && exec "$@"`, 'sh'];
   process.on('exit', () => {
     execFileSync('umount', [etc], { stdio: 'pipe' });
@@ -55,7 +56,7 @@ export const openPlace = (): Place => {
   };
 };
 
-/** Gives our loopback an address as if it were of a network behind us, and answers there over HTTP with `text`. */
+/** Gives our loopback an address, as if it were of a network behind us. */
 export const addAddress = (address: string): void => {
   ip('address', 'add', `${address}/32`, 'dev', 'lo');
 };
