@@ -112,6 +112,8 @@ export const catalogue = {
   'review/guard-routers': 'A change would lose every exit node or subnet router in use',
   'review/guard-user-nodes': 'A change would cut off all nodes of a person',
   'review/guard-invariant': 'A change would break an invariant of the tailnet',
+  'review/access-gained': 'A change lets somebody reach something',
+  'review/access-lost': 'A change cuts somebody off from something',
   'review/bad-node-list': 'A list of nodes cannot be used',
   'review/unknown-party': 'A name in a question means nothing in the tailnet',
 

@@ -3,18 +3,23 @@
 import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
 import type { Verdict } from '../policy/evaluate.ts';
 import { explain, type Explanation, type Question } from '../review/explain.ts';
+import { renderAnnotations } from '../review/annotations.ts';
+import { planFindings } from '../review/plan-findings.ts';
 import { renderPlanMarkdown } from '../review/plan-markdown.ts';
 import { drawPlan } from '../review/plan-picture.ts';
 import { renderPlanTerminal } from '../review/plan-terminal.ts';
 import { formatAt, planChange, type Plan, type Risk } from '../review/plan.ts';
+import type { Report } from '../review/report.ts';
+import { renderSarif } from '../review/sarif.ts';
 import { imagineNodes, reviewTailnet, type ReviewedTailnet } from '../review/tailnet.ts';
 import type { RegisteredNode } from '../snapshot/resolve.ts';
 import { EXIT, Failure } from './failure.ts';
 import { plain, table, wantsColour } from './output.ts';
 import { outputOf, serverOf } from './server.ts';
 import { readNodeList, readTailnet, readTailnetAt } from './tailnet.ts';
+import { packageVersion } from './version.ts';
 
-const FORMATS = ['text', 'json', 'markdown', 'svg'] as const;
+const FORMATS = ['text', 'json', 'markdown', 'svg', 'sarif', 'github'] as const;
 const RISKS: readonly Risk[] = ['none', 'low', 'medium', 'high'];
 
 interface PlanOptions {
@@ -23,6 +28,7 @@ interface PlanOptions {
   readonly live?: boolean;
   readonly format: (typeof FORMATS)[number];
   readonly failOn?: Risk;
+  readonly prefix: string;
 }
 
 const liveNodes = async (command: Command): Promise<string> =>
@@ -39,7 +45,7 @@ const nodesOf = async (
   return nodes.value;
 };
 
-const renderPlan = (plan: Plan, format: PlanOptions['format']): string => {
+const renderPlan = (plan: Plan, format: PlanOptions['format'], sources: Report['sources'], prefix: string): string => {
   switch (format) {
     case 'json':
       return JSON.stringify(plan, null, 2);
@@ -47,6 +53,14 @@ const renderPlan = (plan: Plan, format: PlanOptions['format']): string => {
       return renderPlanMarkdown(plan);
     case 'svg':
       return drawPlan(plan);
+    case 'sarif':
+      return JSON.stringify(
+        renderSarif({ diagnostics: planFindings(plan), sources }, { prefix, version: packageVersion() }),
+        null,
+        2,
+      );
+    case 'github':
+      return renderAnnotations({ diagnostics: planFindings(plan), sources }, prefix).trimEnd();
     default:
       return renderPlanTerminal(plan, { colour: wantsColour(process.stdout) });
   }
@@ -61,10 +75,11 @@ const registerPlan = (program: Command): void => {
     .option('--nodes <file>', 'the machines that exist, from `tailplane nodes export`; makes the answer exact')
     .option('--live', 'the machines of the server of --data')
     .addOption(new Option('--format <format>', 'how to say it').choices(FORMATS).default('text'))
+    .option('--prefix <path>', 'where the folder lies in the repository, for sarif and github', '')
     .addOption(new Option('--fail-on <risk>', 'exit with 1 from this risk on').choices(['low', 'medium', 'high']))
     .addHelpText(
       'after',
-      '\nExample:\n  tailplane plan tailnet --base origin/main --nodes nodes.json --format markdown',
+      '\nExit codes: 0 fine, 1 errors or a risk from --fail-on on, 2 usage.\n\nExamples:\n  tailplane plan tailnet\n  tailplane plan tailnet --base origin/main --nodes nodes.json --format markdown',
     )
     .action(async (dir: string, options: PlanOptions, command: Command) => {
       const { json = false } = command.optsWithGlobals<{ json?: boolean }>();
@@ -83,7 +98,9 @@ const registerPlan = (program: Command): void => {
       const plan = planChange(reviewTailnet(before, nodes), reviewTailnet(after, nodes), {
         imagined: given === undefined,
       });
-      process.stdout.write(`${renderPlan(plan, json ? 'json' : options.format)}\n`);
+      const prefix = options.prefix.replace(/\/*$/, options.prefix === '' ? '' : '/');
+      const sources = new Map(after.policyFile ? [[after.policyFile.file, after.policyFile.text]] : []);
+      process.stdout.write(`${renderPlan(plan, json ? 'json' : options.format, sources, prefix)}\n`);
       const limit = options.failOn;
       if (limit !== undefined && RISKS.indexOf(plan.risk) >= RISKS.indexOf(limit)) process.exitCode = EXIT.findings;
     });

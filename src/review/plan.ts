@@ -78,7 +78,9 @@ const opens = (change: AccessChange, port: number): boolean =>
   );
 
 const judgeAccess = (change: AccessChange): readonly [Risk, string?] => {
-  if (change.direction === 'lost') return ['low'];
+  if (change.direction === 'lost' || change.what.every(({ kind }) => kind === 'own')) return ['low'];
+  if (change.what.some(({ name }) => name === 'the internet'))
+    return ['medium', `${names(change.who)} may use exit nodes`];
   const wide = change.who.some(
     ({ kind, name }) => kind === 'everything' || kind === 'people' || name === 'the internet' || name.endsWith('/0'),
   );
@@ -87,8 +89,6 @@ const judgeAccess = (change: AccessChange): readonly [Risk, string?] => {
   const service = all ? 'every port' : found.map(([, name]) => name).join(', ');
   if (wide && (all || found.length > 0))
     return ['high', `${names(change.who)} may use ${service} on ${names(change.what)}`];
-  if (change.what.some(({ name }) => name === 'the internet'))
-    return ['medium', `${names(change.who)} may use exit nodes`];
   if (all || found.length > 0) return ['medium', `${names(change.who)} may use ${service} on ${names(change.what)}`];
   return ['low'];
 };
