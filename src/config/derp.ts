@@ -9,6 +9,8 @@ export interface DerpSettings {
   /** Offer the relay that runs inside the server. */
   readonly embedded: boolean;
   readonly regions: readonly DerpRegion[];
+  /** Where the server fetches a public map from (https); its regions are the weakest. */
+  readonly fetch?: string;
   /** Regions of other sources that nobody is offered. */
   readonly omit: readonly RegionName[];
   /** Latency multipliers, over those of the regions themselves. */
@@ -86,6 +88,7 @@ interface NodeFile {
 interface DerpFile {
   readonly embedded: boolean;
   readonly regions: readonly (Omit<DerpRegion, 'nodes' | 'at'> & { readonly nodes: readonly NodeFile[] })[];
+  readonly fetch?: string;
   readonly omit: readonly (string | number)[];
   readonly scores: Readonly<Record<string, number>>;
   readonly hide: readonly { readonly node: SelectorFile; readonly regions: readonly (string | number)[] }[];
@@ -101,7 +104,7 @@ const readNode = ({ ipv4, ipv6, ...file }: NodeFile, at: Span): DerpNode => ({
 });
 
 export const readDerp = (value: unknown, reading: Reading): DerpSettings => {
-  const { embedded, regions, omit, scores, hide } = value as DerpFile;
+  const { embedded, regions, fetch, omit, scores, hide } = value as DerpFile;
   const place = (field: 'id' | 'code') => (region: DerpFile['regions'][number], i: number) => ({
     key: String(region[field]),
     span: reading.at('regions', i, field),
@@ -145,6 +148,7 @@ export const readDerp = (value: unknown, reading: Reading): DerpSettings => {
   });
   return {
     embedded,
+    ...(fetch === undefined ? {} : { fetch }),
     omit: omit.map((name, i) => ({ region: String(name), at: reading.at('omit', i) })),
     scores: Object.entries(scores).map(([region, score]) => ({ region, score, at: reading.keyAt('scores', region) })),
     hide: hide.flatMap((entry, i): HiddenRegions[] => {

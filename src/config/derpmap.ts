@@ -2,9 +2,11 @@
 // its own. It is copied as it is; derp.json5 says what becomes of it. Fields that we don't know are passed over.
 
 import { parseAddress, type Address } from '../base/address.ts';
-import type { Span } from '../base/diagnostic.ts';
+import type { Diagnostic, Span } from '../base/diagnostic.ts';
 import type { DerpNode, DerpRegion } from './derp.ts';
-import { reportDuplicates, type Reading } from './reading.ts';
+import { parseDocument } from './document.ts';
+import { reportDuplicates, startReading, type Reading } from './reading.ts';
+import { checkSchema } from './schema.ts';
 
 interface NodeFile {
   readonly Name: string;
@@ -80,4 +82,18 @@ export const readDerpMap = (value: unknown, reading: Reading): readonly DerpRegi
     nodes: region.Nodes.map((node, i) => readNode(node, reading.at('Regions', key, 'Nodes', i))),
     at: reading.keyAt('Regions', key),
   }));
+};
+
+/** A map that was fetched: all of its regions, or why it is not taken. */
+export const parseDerpMap = (
+  bytes: Uint8Array,
+): { readonly regions: readonly DerpRegion[] } | { readonly regions?: undefined; readonly reason: string } => {
+  const { root, diagnostics } = parseDocument('derpmap.json5', bytes, { dialect: 'json5' });
+  const checked = root && checkSchema('derpmap', root);
+  const found: Diagnostic[] = [...diagnostics, ...(checked?.diagnostics ?? [])];
+  if (root && checked?.value !== undefined && found.length === 0) {
+    const regions = readDerpMap(checked.value, startReading(root, found));
+    if (found.length === 0) return { regions };
+  }
+  return { reason: `it is no relay map: ${found[0]?.message ?? ''}` };
 };

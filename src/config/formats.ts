@@ -126,6 +126,10 @@ export const formats = {
     explain: matches(/^sha256:[0-9a-f]{64}$/, 'is no hash: `sha256:` and 64 small hex digits'),
     example: 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
   },
+  'https-url': {
+    explain: matches(/^https:\/\/[A-Za-z0-9.-]+(?::\d+)?(?:\/[!-~]*)?$/, 'is no https:// URL'),
+    example: 'https://controlplane.tailscale.com/derpmap/default',
+  },
   'public-key': { explain: publicKey, example: 'ssh-ed25519 AAAA… alice' },
   nameserver: { explain: nameserver, example: '1.1.1.1' },
   host: { explain: (text) => (parseAddress(text) ? undefined : domain(text)), example: 'derp.example.com' },

@@ -63,6 +63,7 @@ export const derpMapOf = (
   { derp, derpmap, policy }: Snapshot,
   embedded: DerpRegion | null,
   hidden: readonly string[] = [],
+  fetched: readonly DeclaredRegion[] = [],
 ): DerpMap => {
   const regions: Record<string, DerpRegion> = {};
   const scores: Record<string, number> = {};
@@ -71,7 +72,7 @@ export const derpMapOf = (
     regions[id] = region;
     if (score !== undefined) scores[id] = score;
   };
-  for (const region of relayRegions({ derp, derpmap, policy: policy.document?.derpMap })) {
+  for (const region of relayRegions({ derp, derpmap, policy: policy.document?.derpMap, fetched })) {
     offer(region.id, region.code, region.score, derpRegionOf(region));
   }
   if (derp.embedded && embedded !== null) {

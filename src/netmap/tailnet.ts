@@ -3,6 +3,7 @@
 // ask a stream for its next message, and the message then holds everything that is pending, latest state first and only.
 
 import type { NodeId, UserId } from '../base/ids.ts';
+import type { DerpRegion as DeclaredRegion } from '../config/derp.ts';
 import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import type { Population } from '../policy/population.ts';
 import type { RegistryChange } from '../registry/change.ts';
@@ -86,6 +87,8 @@ export interface Tailnet {
   readonly population: Population;
   /** A new revision. Streams are woken where it changes something for them. */
   readonly setSnapshot: (snapshot: Snapshot) => void;
+  /** Regions of the relay map that the server fetches, from now on. */
+  readonly setPublicRegions: (regions: readonly DeclaredRegion[]) => void;
   /** What the registry's subscribers hear, in order. */
   readonly apply: (changes: readonly RegistryChange[]) => void;
   /** Presence as control sees it, grace period included. `lastSeenMs` is the registry's. */
@@ -359,6 +362,13 @@ export const createTailnet = (
     sessions.flush();
   };
 
+  const setPublicRegions = (regions: readonly DeclaredRegion[]): void => {
+    world.publicRegions = regions;
+    readSettings(world);
+    for (const id of world.entries.keys()) sessions.mark(id, PART.derp, 'snapshot');
+    sessions.flush();
+  };
+
   for (const node of resolved) enter(node);
   readDns(world);
 
@@ -370,6 +380,7 @@ export const createTailnet = (
       return world.population;
     },
     setSnapshot,
+    setPublicRegions,
     apply,
     setOnline,
     isOnline: life.isOnline,

@@ -4,6 +4,7 @@
 import { hash } from 'node:crypto';
 import type { Address } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
+import type { DerpRegion as DeclaredRegion } from '../config/derp.ts';
 import type { NodeSet, Population } from '../policy/population.ts';
 import { hiddenRegionsOf } from '../snapshot/lookup.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -57,6 +58,8 @@ export interface World {
   readonly budget: FragmentBudget;
   /** For the message that is being made. */
   readonly gathered: Gathered;
+  /** Of the map that the server fetches. */
+  publicRegions: readonly DeclaredRegion[];
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
@@ -98,14 +101,14 @@ const sharedPart = (text: string): SharedPart => ({
   fragment: encodeFragment(text),
 });
 
-const createDerpMaps = (snapshot: Snapshot, embedded: DerpRegion | null): World['derpMapOf'] => {
+const createDerpMaps = ({ snapshot, embeddedRegion, publicRegions }: World): World['derpMapOf'] => {
   const byHidden = new Map<string, SharedPart>();
   return ({ record, owner, tags }) => {
     const hidden = hiddenRegionsOf(snapshot, { stableId: record.stableId, label: record.name, owner, tags });
     const key = hidden.join(' ');
     let part = byHidden.get(key);
     if (!part) {
-      part = sharedPart(JSON.stringify(derpMapOf(snapshot, embedded, hidden)));
+      part = sharedPart(JSON.stringify(derpMapOf(snapshot, embeddedRegion, hidden, publicRegions)));
       byHidden.set(key, part);
     }
     return part;
@@ -114,7 +117,7 @@ const createDerpMaps = (snapshot: Snapshot, embedded: DerpRegion | null): World[
 
 /** Takes over the parts that come from the snapshot alone. */
 export const readSettings = (world: World): void => {
-  world.derpMapOf = createDerpMaps(world.snapshot, world.embeddedRegion);
+  world.derpMapOf = createDerpMaps(world);
   world.aliasedNodes = aliasedNodes(world.snapshot.dns.extraRecords);
   readDns(world);
 };
@@ -167,6 +170,7 @@ export const createWorld = (
     owners,
     budget,
     gathered: createGathered(),
+    publicRegions: [],
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
     aliasedNodes: new Set(),

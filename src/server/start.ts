@@ -42,6 +42,7 @@ import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
+import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
@@ -376,7 +377,16 @@ const assemble = async (
     certificate,
   );
 
+  const publicMap = openPublicMap({
+    dataFolder,
+    now,
+    onRegions: (regions) => tailnet.setPublicRegions(regions),
+    note: (level, event, fields) => log[level](fields, event),
+  });
+  teardown.push('public relay map', () => publicMap.close());
+  publicMap.follow(follower.snapshot().derp.fetch);
   follower.onSwap((snapshot) => {
+    publicMap.follow(snapshot.derp.fetch);
     tailnet.setSnapshot(snapshot);
     control.recheck();
     relay?.retain(admitNode);

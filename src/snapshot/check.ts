@@ -251,7 +251,8 @@ const checkPreapproval = (folder: TailnetFolder, report: Report): void => {
 
 const checkRelays = (folder: TailnetFolder, policy: CompiledPolicy | undefined, report: Report): void => {
   const { derp, derpmap } = folder;
-  if (!derp || !derpmap || !policy) return;
+  // What the server will fetch is not known here.
+  if (!derp || !derpmap || !policy || derp.fetch !== undefined) return;
   const policyRegions = policy.document?.derpMap?.regions ?? [];
   const regions = [
     { id: EMBEDDED_REGION_ID, code: EMBEDDED_REGION_CODE },

@@ -1,5 +1,6 @@
 // The relays of a tailnet, from everywhere that they are declared. The nearer to derp.json5, the stronger: its own regions
-// stand over those of the policy's derpMap, and these over those of derpmap.json5.
+// stand over those of the policy's derpMap, and these over those of derpmap.json5
+// and of the map that the server fetches, if there is one.
 
 import { isNamed, type DerpRegion, type DerpSettings } from '../config/derp.ts';
 import type { PolicyDerpMap } from '../policy/derpmap.ts';
@@ -9,12 +10,14 @@ export interface DeclaredRelays {
   /** Of derpmap.json5. */
   readonly derpmap: readonly DerpRegion[];
   readonly policy: PolicyDerpMap | undefined;
+  /** Of the map that the server fetches. */
+  readonly fetched?: readonly DerpRegion[];
 }
 
 /** By id, each with the score that counts. The embedded relay is not among them. */
-export const relayRegions = ({ derp, derpmap, policy }: DeclaredRelays): readonly DerpRegion[] => {
+export const relayRegions = ({ derp, derpmap, policy, fetched = [] }: DeclaredRelays): readonly DerpRegion[] => {
   const byId = new Map<number, DerpRegion>();
-  if (policy?.omitDefaultRegions !== true) for (const region of derpmap) byId.set(region.id, region);
+  if (policy?.omitDefaultRegions !== true) for (const region of [...fetched, ...derpmap]) byId.set(region.id, region);
   for (const id of policy?.omit ?? []) byId.delete(id);
   for (const region of policy?.regions ?? []) byId.set(region.id, region);
   for (const region of byId.values()) {

@@ -257,6 +257,20 @@ test('a commit that changes one part sends that part only, and one that changes 
   assert.deepEqual(table.woken, new Set());
 });
 
+test('a public map that the server fetched anew reaches clients as relays alone, and under those of the folder', () => {
+  const table = new Table([tagged(1, A)]);
+  const { derp } = toySnapshot(table.declared);
+  const [own] = derp.regions;
+  assert.ok(own);
+  table.tailnet.setPublicRegions([{ ...own, name: 'Theirs' }, { ...own, id: 7 }]); // prettier-ignore
+  const message = table.must(1);
+  assert.deepEqual(Object.keys(message), ['DERPMap']);
+  const regions = Object.values((message['DERPMap'] as Fields)['Regions'] as Fields) as Fields[];
+  assert.deepEqual(regions.map(({ RegionID, RegionName }) => [RegionID, RegionName]), [[7, 'Relay'], [900, 'Relay']]); // prettier-ignore
+  table.tailnet.setPublicRegions([{ ...own, id: 7 }]);
+  assert.equal(table.read(1), undefined, 'a map that comes to the same is not sent');
+});
+
 test('relays are hidden from the nodes that a selector names, without a new connection', () => {
   const table = new Table([tagged(1, A), tagged(2, A), tagged(3, B), toyRecord(4)]);
   const regions = (id: number) => Object.keys((table.must(id)['DERPMap'] as Fields)['Regions'] as Fields);

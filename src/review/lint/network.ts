@@ -310,6 +310,7 @@ const noRelay: LintRule = {
       !root ||
       !folder.derp ||
       folder.derp.embedded ||
+      folder.derp.fetch !== undefined ||
       relayRegions({ derp: folder.derp, derpmap: folder.derpmap ?? [], policy: policy?.derpMap }).some(({ nodes }) =>
         nodes.some(({ stunOnly }) => !stunOnly),
       )
