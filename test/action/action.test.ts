@@ -165,7 +165,7 @@ test('a pull request gets one comment, which is kept up to date', async (t) => {
   fs.writeFileSync(path.join(workspace, 'net/policy.json5'), POLICY);
   await runAction(workspace, pullRequest, github.url, inputs);
   assert.equal(github.comments.length, 2);
-  assert.match(github.comments[1]?.body ?? '', /Nothing changes for anybody/);
+  assert.match(github.comments[1]?.body ?? '', /Nobody gains or loses access/);
 });
 
 test('a pull request from a fork gets its answer in the job summary', async (t) => {
