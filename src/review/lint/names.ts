@@ -71,7 +71,8 @@ function* tagsElsewhere({ folder, policy }: LintSubject): Iterable<string> {
     yield* tags;
     if (node.by === 'tag') yield node.tag;
   }
-  for (const { node } of folder.routes ?? []) if (node.by === 'tag') yield node.tag;
+  for (const { node } of [...(folder.routes ?? []), ...(folder.derp?.hide ?? [])])
+    if (node.by === 'tag') yield node.tag;
   for (const { tags } of [...(folder.keys?.authKeys ?? []), ...(folder.keys?.apiCredentials ?? [])]) yield* tags;
   for (const { src, accept, deny } of folder.tailnet?.invariants ?? []) {
     for (const text of [src, ...accept, ...deny]) yield text.replace(/:[^:]*$/, '');

@@ -196,3 +196,22 @@ test('a folder full of mistakes costs little', () => {
   const { user, system } = process.cpuUsage(start);
   assert.ok(user + system < 8e6, `${Math.round((user + system) / 1e6)} s`);
 });
+
+test('a tag from which relays are hidden is used', () => {
+  const policy = '{ "tagOwners": { "tag:kiosk": ["alice@example.com"] }, "grants": [] }';
+  const hide = "{ hide: [{ node: { tag: 'tag:kiosk' }, regions: ['tailplane'] }] }";
+  assert.equal(of('lint/unused-tag', run({ 'policy.json5': policy })).length, 1);
+  assert.deepEqual(of('lint/unused-tag', run({ 'policy.json5': policy, 'derp.json5': hide })), []);
+});
+
+test('relays of the policy, of derpmap.json5 and of a map that the server fetches are relays too', () => {
+  const nodes = "[{ Name: '7a', HostName: 'derp.example.com' }]";
+  const map = `{ Regions: { '7': { RegionID: 7, RegionCode: 'par', RegionName: 'Paris', Nodes: ${nodes} } } }`;
+  const without = { 'derp.json5': '{ embedded: false }' };
+  const found = (files: Files): number => of('lint/no-relay', run({ ...without, ...files })).length;
+  assert.equal(found({}), 1);
+  assert.equal(found({ 'derpmap.json5': map }), 0);
+  assert.equal(found({ 'derpmap.json5': map, 'derp.json5': "{ embedded: false, omit: ['par'] }" }), 1);
+  assert.equal(found({ 'policy.json5': `{ derpMap: ${map} }` }), 0);
+  assert.equal(found({ 'derp.json5': "{ embedded: false, fetch: 'https://relays.example.com/' }" }), 0);
+});
