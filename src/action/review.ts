@@ -11,6 +11,7 @@ import { isAllowed, readAllowances } from '../review/guard.ts';
 import { lint } from '../review/lint/lint.ts';
 import { renderMarkdown } from '../review/markdown.ts';
 import { parseNodeList } from '../review/node-list.ts';
+import { planFindings } from '../review/plan-findings.ts';
 import { renderPlanMarkdown } from '../review/plan-markdown.ts';
 import { summaryOf } from '../review/plan-words.ts';
 import { planChange, type Plan, type Risk } from '../review/plan.ts';
@@ -135,6 +136,8 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
     }
   }
 
+  // On the lines of the pull request stand what is wrong and what the change gives and takes.
+  const told: Report = { ...report, diagnostics: [...diagnostics, ...(plan ? planFindings(plan) : [])] };
   const parts = [
     ...(plan ? [renderPlanMarkdown(plan)] : []),
     ...(diagnostics.length > 0 ? [renderMarkdown(report)] : []),
@@ -153,9 +156,9 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
   return {
     ok: failures.length === 0,
     failures,
-    annotations: renderAnnotations(report, prefix),
+    annotations: renderAnnotations(told, prefix),
     summary,
-    sarif: JSON.stringify(renderSarif(report, { prefix, version: inputs.version }), null, 2),
+    sarif: JSON.stringify(renderSarif(told, { prefix, version: inputs.version }), null, 2),
     plan,
     notices,
   };

@@ -134,6 +134,63 @@ const testsText = (old: PolicyDocument, now: PolicyDocument): string => {
   return `tests of the policy: ${gone} dropped or rewritten, ${fresh} new; ${is.length} in all`;
 };
 
+const resolvers = (list: Snapshot['dns']['nameservers']): string => list.map(({ address }) => address).join(', ');
+
+const dnsChanges = (before: Snapshot['dns'], after: Snapshot['dns']): DeclaredChange[] => {
+  const turned = (name: string, was: boolean, is: boolean): DeclaredChange[] =>
+    was === is ? [] : [{ area: 'dns', kind: 'changed', text: `${name} is turned ${is ? 'on' : 'off'}` }];
+  const texts = (list: readonly string[]) => list.map((text) => ({ text }));
+  return [
+    ...turned('MagicDNS', before.magicDns, after.magicDns),
+    ...turned('the replacement of local nameservers', before.overrideLocalDns, after.overrideLocalDns),
+    ...diffList({
+      area: 'dns',
+      before: before.nameservers,
+      after: after.nameservers,
+      keyOf: ({ address }) => address,
+      atOf: ({ at }) => at,
+      added: ({ address }) => `names are asked of ${address}`,
+      removed: ({ address }) => `names are no longer asked of ${address}`,
+      changed: (_was, { address, useWithExitNode }) => [
+        `${address} is ${useWithExitNode ? 'used' : 'not used'} while an exit node is in use`,
+      ],
+    }),
+    ...diffList({
+      area: 'dns',
+      before: before.splitDns,
+      after: after.splitDns,
+      keyOf: ({ suffix }) => suffix,
+      atOf: ({ at }) => at,
+      added: ({ suffix, nameservers }) =>
+        `names of ${suffix} are asked of ${resolvers(nameservers) || 'the tailnet alone'}`,
+      removed: ({ suffix }) => `names of ${suffix} are asked like all others`,
+      changed: (was, { suffix, nameservers }) => [
+        `names of ${suffix} are asked of ${resolvers(nameservers) || 'the tailnet alone'}; it was ${resolvers(was.nameservers) || 'the tailnet alone'}`,
+      ],
+    }),
+    ...diffList({
+      area: 'dns',
+      before: texts(before.searchDomains),
+      after: texts(after.searchDomains),
+      keyOf: ({ text }) => text,
+      atOf: () => undefined,
+      added: ({ text }) => `short names are completed with ${text}`,
+      removed: ({ text }) => `short names are no longer completed with ${text}`,
+      changed: () => [],
+    }),
+    ...diffList({
+      area: 'dns',
+      before: before.extraRecords,
+      after: after.extraRecords,
+      keyOf: ({ name, type, value }) => `${name} ${type} ${value}`,
+      atOf: ({ at }) => at,
+      added: ({ name, value }) => `${name} leads to ${value}`,
+      removed: ({ name, value }) => `${name} leads to ${value} no more`,
+      changed: () => [],
+    }),
+  ];
+};
+
 const policyChanges = (before: Snapshot, after: Snapshot): DeclaredChange[] => {
   const [old, now] = [before.policy.document, after.policy.document];
   if (old === null || now === null) {
@@ -228,7 +285,7 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
       changed: (was, route) => [`${nodeText(route.node)} may carry ${routeText(route)}; it was ${routeText(was)}`],
     }),
     ...nodes,
-    ...fieldChanges('', before.dns, after.dns).map((text) => ({ area: 'dns', kind: 'changed', text }) as const),
+    ...dnsChanges(before.dns, after.dns),
     ...diffList({
       area: 'keys',
       before: [...before.authKeys.values()],

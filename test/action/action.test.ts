@@ -153,6 +153,10 @@ test('a pull request gets one comment, which is kept up to date', async (t) => {
     /#### Who gains access\n\n- 🟢 `bob@example\.com` → `tag:web`&#58; tcp 443<br><sub>rule 1 of grants/,
   );
   assert.match(first.output, /^risk=low\n/m);
+  assert.match(
+    first.stdout,
+    /^::notice file=net\/policy\.json5,line=4,.*bob@example\.com may now reach tag:web: tcp 443\./m,
+  );
   assert.match(first.summary, /Who gains access/);
   assert.doesNotMatch(first.stdout + first.summary, /secret-token/);
 
