@@ -1,5 +1,5 @@
-// Differences in shells hold to the evaluator: something is told exactly when some node may open some shell otherwise than
-// before, and a check that was added or dropped counts as well.
+// Differences in shells hold to the evaluator: whatever node may open a shell otherwise than before is told, and nothing is
+// told where nothing changed. A check that was added or dropped counts as well.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -42,7 +42,7 @@ const compare = (before: Side, after: Side) => {
   return diffShells(comparison);
 };
 
-test('a change is told for every pair of nodes whose shells differ, and for no other', () => {
+test('a change is told for every pair of nodes whose shells differ', () => {
   fc.assert(
     fc.property(arbitraryPolicy, arbitraryPolicy, arbitraryNodes, (policyA, policyB, nodes) => {
       const before = sideOf(policyA, nodes);
@@ -76,7 +76,7 @@ test('a change is told for every pair of nodes whose shells differ, and for no o
       }
       if (policyA === policyB) assert.deepEqual(changes, []);
     }),
-    { numRuns: 200 },
+    { numRuns: 600 },
   );
 });
 
