@@ -1,9 +1,10 @@
 // Who reaches what, as one page to look at: the difference between a tailnet in which nothing is allowed and this one. Rows
-// are those who reach, columns are what is reached; units that nothing tells apart share a row.
+// are those who reach, columns are what is reached; those that reach, or are reached, alike share one.
 
 import { utf8 } from '../base/bytes.ts';
 import { parseDocument } from '../config/document.ts';
-import { addBit, bitsOf, createBitset } from '../policy/bitset.ts';
+import { addBit, bitsOf, createBitset, type Bitset } from '../policy/bitset.ts';
+import type { PortRange } from '../wire/filter.ts';
 import { compilePolicy, type CompiledPolicy } from '../policy/compile.ts';
 import { readPolicy } from '../policy/read.ts';
 import { trafficText } from './plan-words.ts';
@@ -35,46 +36,67 @@ const closedPolicy = ({ policy }: ReviewedTailnet['side']): CompiledPolicy => {
 
 const label = (parties: readonly Party[]): string => parties.map(({ name }) => name).join(', ');
 
+/** Units that read alike are told together: keys with the same entries, as a set of the keys. */
+const groupAlike = (
+  table: ReadonlyMap<number, ReadonlyMap<string, string>>,
+): { readonly set: Bitset; readonly entries: ReadonlyMap<string, string> }[] => {
+  const groups = new Map<string, { set: Bitset; entries: ReadonlyMap<string, string> }>();
+  for (const [index, entries] of table) {
+    const key = JSON.stringify([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const group = groups.get(key) ?? { set: createBitset(), entries };
+    addBit(group.set, index);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+};
+
 /** Everything that the tailnet allows. */
 export const createMatrix = (tailnet: ReviewedTailnet): Matrix => {
   const { side } = tailnet;
   const before = createSide(closedPolicy(side), side.nodes.values(), side.userOf);
   const units = createUnits(before, side);
   const name = createNaming(tailnet, units);
-  const nameOf = (unit: Unit): string => {
-    const set = createBitset();
-    addBit(set, unit.index);
-    return label(name(set));
-  };
-  const cells = new Map<string, Map<string, { protocol: number; ports: { First: number; Last: number } }[]>>();
+  const found = new Map<number, Map<number, { protocol: number; ports: PortRange }[]>>();
   for (const { destination, protocol, ports, gained } of diffTraffic(before, side, units)) {
-    const column = nameOf(destination);
-    if (column === '') continue;
+    const column = found.get(destination.index) ?? new Map<number, { protocol: number; ports: PortRange }[]>();
+    found.set(destination.index, column);
     for (const index of bitsOf(gained)) {
       const unit = units[index] as Unit;
-      const alone = unit.kind === 'nodes' && unit.members.length < 2;
-      if (unit === destination && alone) continue;
-      const row = nameOf(unit);
-      if (row === '') continue;
-      const cell = cells.get(row) ?? new Map<string, { protocol: number; ports: { First: number; Last: number } }[]>();
-      cells.set(row, cell);
-      const traffic = cell.get(column);
+      if (unit === destination && unit.kind === 'nodes' && unit.members.length < 2) continue;
+      const traffic = column.get(index);
       if (traffic) traffic.push({ protocol, ports });
-      else cell.set(column, [{ protocol, ports }]);
+      else column.set(index, [{ protocol, ports }]);
     }
   }
-  const rows = [...cells.keys()].sort();
-  const columns = [...new Set([...cells.values()].flatMap((row) => [...row.keys()]))].sort();
-  return {
-    rows,
-    columns,
-    cells: rows.map((row) =>
-      columns.map((column) => {
-        const traffic = cells.get(row)?.get(column) ?? [];
-        const ported = traffic.filter(({ protocol }) => protocol !== ICMP);
-        return trafficText(formatTraffic(ported.length > 0 ? ported : traffic));
-      }),
+  const textOf = (traffic: readonly { protocol: number; ports: PortRange }[]): string => {
+    const ported = traffic.filter(({ protocol }) => protocol !== ICMP);
+    return trafficText(formatTraffic(ported.length > 0 ? ported : traffic));
+  };
+  const byDestination = new Map(
+    [...found].map(
+      ([index, column]) =>
+        [index, new Map([...column].map(([source, traffic]) => [String(source), textOf(traffic)]))] as const,
     ),
+  );
+  const columns = groupAlike(byDestination)
+    .map(({ set, entries }) => ({ title: label(name(set)), entries }))
+    .filter(({ title, entries }) => title !== '' && entries.size > 0)
+    .sort((a, b) => (a.title < b.title ? -1 : 1));
+  const bySource = new Map<number, Map<string, string>>();
+  for (const [at, { entries }] of columns.entries()) {
+    for (const [source, text] of entries) {
+      const row = bySource.get(Number(source)) ?? new Map<string, string>();
+      bySource.set(Number(source), row.set(String(at), text));
+    }
+  }
+  const rows = groupAlike(bySource)
+    .map(({ set, entries }) => ({ title: label(name(set)), entries }))
+    .filter(({ title }) => title !== '')
+    .sort((a, b) => (a.title < b.title ? -1 : 1));
+  return {
+    rows: rows.map(({ title }) => title),
+    columns: columns.map(({ title }) => title),
+    cells: rows.map(({ entries }) => columns.map((_column, at) => entries.get(String(at)) ?? '')),
   };
 };
 
