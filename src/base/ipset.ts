@@ -93,8 +93,8 @@ const intersect = (a: readonly IpRange[], b: readonly IpRange[]): IpRange[] => {
 export const intersectSets = (a: IpSet, b: IpSet): IpSet =>
   ipSetOfRanges([...intersect(a.v4, b.v4), ...intersect(a.v6, b.v6)]);
 
-/** Whether some address of the range is in the set. */
-export const setTouches = (set: IpSet, range: IpRange): boolean => {
+/** The first range of the set that doesn't end before the given one begins. */
+const firstFrom = (set: IpSet, range: IpRange): IpRange | undefined => {
   const ranges = range.family === 4 ? set.v4 : set.v6;
   let low = 0;
   let high = ranges.length;
@@ -103,7 +103,12 @@ export const setTouches = (set: IpSet, range: IpRange): boolean => {
     if ((ranges[middle] as IpRange).last < range.first) low = middle + 1;
     else high = middle;
   }
-  const found = ranges[low];
+  return ranges[low];
+};
+
+/** Whether some address of the range is in the set. */
+export const setTouches = (set: IpSet, range: IpRange): boolean => {
+  const found = firstFrom(set, range);
   return found !== undefined && found.first <= range.last;
 };
 
@@ -111,15 +116,7 @@ export const setHasAddress = (set: IpSet, address: Address): boolean => setTouch
 
 /** Whether every address of the range is in the set. */
 export const setCovers = (set: IpSet, range: IpRange): boolean => {
-  const ranges = range.family === 4 ? set.v4 : set.v6;
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((ranges[middle] as IpRange).last < range.first) low = middle + 1;
-    else high = middle;
-  }
-  const found = ranges[low];
+  const found = firstFrom(set, range);
   return found !== undefined && found.first <= range.first && range.last <= found.last;
 };
 
