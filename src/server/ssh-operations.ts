@@ -34,7 +34,7 @@ export const sshQuestion = (parts: Parts, control: Control, id: string): Questio
     command: `tailplane auth ssh approve ${codeOf(check)}`,
     yes: 'It is me',
     no: 'It is not me',
-    state: 'pending',
+    state: check.state,
     approved: 'The shell opens now.',
     denied: 'The shell was refused.',
   };
