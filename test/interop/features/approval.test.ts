@@ -58,7 +58,8 @@ describe('declared machines', { skip, timeout: 120_000 }, () => {
     t.diagnostic(`runs ${Math.round(performance.now() - approved)} ms after the edit`);
     await up;
     await seeEachOther([alpha, beta]);
-    assert.equal(await alpha.echoFrom(beta, 15_000), 'beta: hello from alpha');
+    // A client that met its peer a moment too early tries WireGuard's handshake again only after five seconds.
+    await eventually('alpha reaches beta', 20_000, async () => alpha.echoFrom(beta, 7_000));
   });
 
   test('another name is known to all within a second', async (t) => {
