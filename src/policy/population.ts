@@ -5,7 +5,7 @@
 import type { NodeId, UserId } from '../base/ids.ts';
 import type { Json } from '../base/canonical.ts';
 import type { CapMap, FilterRule } from '../wire/filter.ts';
-import type { SshPolicy } from '../wire/ssh.ts';
+import type { SshPolicy, SshRule } from '../wire/ssh.ts';
 import { capMapOf } from './attributes.ts';
 import { addAll, createBitset, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledPolicy } from './compile.ts';
@@ -23,7 +23,7 @@ import {
   type SelfView,
 } from './peers.ts';
 import { createRouteTable } from './routers.ts';
-import { sshDecision, sshPolicyOf, touchSsh, type SshDecision } from './sshpolicy.ts';
+import { shellRulesOf, sshDecision, sshPolicyOf, touchSsh, type SshDecision } from './sshpolicy.ts';
 
 export type { NodeSet, PeerView, SelfView, SshDecision };
 
@@ -63,6 +63,8 @@ export interface Population {
   /** The same meaning in few bytes: sources merged into ranges, the arrays of sources shared between nodes. */
   compactFilterFor(id: NodeId): readonly FilterRule[];
   sshFor(id: NodeId): SshPolicy;
+  /** Of those rules, the ones that let others in. */
+  shellRulesOn(id: NodeId): readonly SshRule[];
   /** What the policy and the owner's role give to the node; the server adds what it can do itself. */
   capsFor(id: NodeId): CapMap;
 
@@ -127,6 +129,7 @@ export const populate = (
     filterFor: (id) => hostedFilter(state, entryOf(id)),
     compactFilterFor: (id) => compactFilter(state, entryOf(id)),
     sshFor: (id) => sshPolicyOf(state, entryOf(id)),
+    shellRulesOn: (id) => shellRulesOf(state, entryOf(id)),
     capsFor: (id) => capMapOf(state, entryOf(id).cls),
     visiblePeers: (id) => visiblePeers(state, entryOf(id)),
     sees: (viewer, peer) => sees(state, entryOf(viewer), entryOf(peer)),

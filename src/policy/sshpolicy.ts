@@ -232,6 +232,12 @@ export const sshPolicyOf = (state: Membership, entry: NodeEntry): SshPolicy => {
   return policy;
 };
 
+/** The rules by which others open shells on the node: without those that a client is given only for being their source. */
+export const shellRulesOf = (state: Membership, entry: NodeEntry): readonly SshRule[] =>
+  state.ssh.flatMap(({ compiled }) =>
+    standing(entry, compiled) === undefined ? [] : rulesFor(state, entry, compiled).rules,
+  );
+
 export interface SshDecision {
   readonly action: 'accept' | 'check' | 'deny';
   /** How long a passed check holds; 0: never. Only for `check`. */

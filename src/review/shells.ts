@@ -1,5 +1,6 @@
 // Differences in SSH: who may now open a shell on what, as which login, and where a confirmation was added or dropped. Read
-// from the SSH policies that nodes would get; the first rule that fits decides, as in the client (ssh/tailssh).
+// from the SSH policies that nodes would get, without what a client is given only for being a source of a rule (for its unit,
+// that would read as access between its own devices); the first rule that fits decides, as in the client (ssh/tailssh).
 
 import type { NodeId } from '../base/ids.ts';
 import type { Address } from '../base/address.ts';
@@ -59,7 +60,7 @@ export const diffShells = ({ before, after, units, names }: Comparison): readonl
       if (unit.kind === 'nodes') for (const address of unit[which]?.addresses ?? []) byAddress.set(address, unit.index);
     const rulesOf = (unit: Unit): readonly SshRule[] => {
       const node: NodeId | undefined = unit.kind === 'nodes' ? unit[which]?.id : undefined;
-      return node === undefined ? [] : tailnet.side.population.sshFor(node).rules;
+      return node === undefined ? [] : tailnet.side.population.shellRulesOn(node);
     };
     const sourcesOf = ({ principals }: SshRule): Bitset => {
       const set = createBitset(units.length);

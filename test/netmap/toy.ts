@@ -200,6 +200,10 @@ class Toy implements Population {
     }));
   }
 
+  shellRulesOn(id: NodeId): ReturnType<Toy['sshFor']>['rules'] {
+    return this.sshFor(id).rules;
+  }
+
   sshFor(
     id: NodeId,
   ):
