@@ -78,7 +78,8 @@ const isSecretOf = (secret: Secret<string>, sha256: string): boolean => {
 /**
  * Looks up what a key grants. Reads only: the key is spent by the `register` event. An unknown id costs the same work as
  * a wrong secret; only who has the secret learns that a key is used, expired or revoked. A key is still good for the node
- * that is registered by it: `registeredBy` is that key of the node that asks, where it has one and is not expired.
+ * that is registered by it: `registeredBy` is that key of the node that asks, where it is not expired, or else the key by which the
+ * same machine joined a moment ago.
  */
 export const checkAuthKey = (
   text: string,

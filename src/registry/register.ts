@@ -5,6 +5,7 @@
 import type { NodeId } from '../base/ids.ts';
 import { parseNodeId, stableIdOf } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import type { MachineKey } from '../keys/text.ts';
 import { addressesFit, nextAddresses } from './addresses.ts';
 import type { Changes, RegistryChange } from './change.ts';
 import type { RegisterEvent } from './event.ts';
@@ -41,12 +42,33 @@ const findNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord | un
   return accept(siblings.find((node) => node !== undefined && sameOwner(node, event)));
 };
 
-/** `spend`: the key lets the machine in now; `repeated`: the machine is in already, and nothing is to be spent. */
+/**
+ * A client that didn't wait for the answer may come back with another node key: `tailscale up --force-reauth` logs in twice and
+ * makes a key for each (controlclient/direct.go, LoginInteractive). For so long after its use, a key is still good for the
+ * machine and the node that it was used for.
+ */
+const REPEAT_MS = 5 * 60_000;
+
+/** The node that the machine has just joined by its key, where there is one. */
+export const justJoined = (
+  { nodes, byMachineKey, keyUses }: { [name in 'nodes' | 'byMachineKey' | 'keyUses']: Pick<Tables[name], 'get'> },
+  machineKey: MachineKey,
+  nowMs: number,
+): NodeRecord | undefined =>
+  (byMachineKey.get(machineKey) ?? [])
+    .map((id) => nodes.get(id))
+    .find((node) => {
+      const use = node && node.keyId !== null && !isExpired(node, nowMs) ? keyUses.get(node.keyId) : undefined;
+      return use?.lastNode === node?.id && use !== undefined && nowMs - use.lastMs <= REPEAT_MS;
+    });
+
+/** `spend`: the key lets the machine in now; `repeated`: the machine is in already, and nothing is to be done; `again`: it joined a
+ * moment ago, and comes with another node key. */
 const checkKey = (
   tables: Tables,
   event: RegisterEvent,
   node: NodeRecord | undefined,
-): Outcome<'spend' | 'repeated' | 'none'> => {
+): Outcome<'spend' | 'repeated' | 'again' | 'none'> => {
   const { key } = event;
   if (!key) return accept('none');
   const isCurrent = node?.nodeKey === event.nodeKey && !isExpired(node, event.nowMs);
@@ -56,6 +78,8 @@ const checkKey = (
   const spent = !key.reusable && (tables.keyUses.get(key.id)?.count ?? 0) > 0;
   if (!spent) return accept('spend');
   if (isCurrent) return accept('repeated');
+  const joined = justJoined(tables, event.machineKey, event.nowMs);
+  if (joined !== undefined && joined === node && joined.keyId === key.id) return accept('again');
   return refuse('registry/key-used', 'This auth key was made for one use and has been used.');
 };
 
@@ -180,5 +204,6 @@ export const decideRegister = (tables: Tables, event: RegisterEvent): Changes =>
   const renewed = renewNode(tables, event, node);
   if (!renewed.ok) return renewed;
   const changed = changeNode(node, renewed.value);
-  return accept([...(changed ? [changed] : []), ...useOf(tables, event, node.id), ...settled.value]);
+  const use = key.value === 'again' ? [] : useOf(tables, event, node.id);
+  return accept([...(changed ? [changed] : []), ...use, ...settled.value]);
 };

@@ -61,6 +61,17 @@ test('a single-use key lets one machine in, however often it asks', async () => 
   assert.match(String(json['Error']), /used/);
 });
 
+test('a client that logs in twice with one key, as --force-reauth does, is one node', async () => {
+  const client = await world.connect();
+  const [first, second] = [newNodeKey(), newNodeKey()];
+  for (const NodeKey of [first, second]) {
+    const { json } = await client.register({ NodeKey, ...auth('single') });
+    assert.equal(json['MachineAuthorized'], true, String(json['Error']));
+  }
+  assert.equal(nodeOf(first), undefined);
+  assert.ok(nodeOf(second));
+});
+
 test('a client that starts again needs no key, not even a good one', async () => {
   const client = await world.connect();
   const NodeKey = newNodeKey();

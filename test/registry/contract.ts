@@ -117,6 +117,16 @@ const CASES: Readonly<Record<string, Step>> = {
     assert.equal(registry.view.nodes.size, 1);
   },
 
+  'a spent key is good for its machine for some minutes, with whatever node key it comes': async (registry) => {
+    const first = await joined(registry, register(1, { key: once }));
+    const other = { key: once, nodeKey: nodeKey(9) };
+    const { node } = await applied(registry, register(1, { ...other, nowMs: START_MS + 60_000 }));
+    assert.deepEqual([node?.id, node?.addresses, node?.nodeKey], [first.id, first.addresses, nodeKey(9)]);
+    assert.equal(registry.view.keyUses.get(once.id)?.count, 1);
+    const late = { key: once, nodeKey: nodeKey(10), nowMs: START_MS + 600_000 };
+    refused(await registry.apply(register(1, late)), 'registry/key-used');
+  },
+
   'a key for one use lets one machine in, also when two ask at once': async (registry) => {
     const outcomes = await Promise.all([1, 2, 3].map((n) => registry.apply(register(n, { key: once }))));
     assert.deepEqual(
