@@ -1,10 +1,10 @@
 // The nodes' addresses in numeric order, each with its class, so that the addresses of a set of classes come out sorted
 // and merged into ranges in one pass, without sorting. A node that comes or goes is put in or taken out in place.
 
-import { addressBits, type Address, type Family } from '../base/address.ts';
-import { formatRange, type IpRange } from '../base/ipset.ts';
-import { hasBit, type Bitset } from './bitset.ts';
-import type { NodeEntry } from './membership.ts';
+import { addressBits, type Address } from '../base/address.ts';
+import { formatRange } from '../base/ipset.ts';
+import { hasBit } from './bitset.ts';
+import type { AddressBook, NodeEntry, TextRange } from './state.ts';
 
 interface Line {
   readonly bits: bigint;
@@ -15,17 +15,6 @@ interface Line {
   /** The text of the range to another line, since most sets share most of their ranges. */
   rangeTo?: Line;
   rangeText?: string;
-}
-
-export interface TextRange extends IpRange {
-  readonly text: string;
-}
-
-export interface AddressBook {
-  insert(entry: NodeEntry): void;
-  remove(entry: NodeEntry): void;
-  /** Ranges of the addresses of the classes: disjoint, sorted, not adjacent, with their texts. */
-  rangesOf(classes: Bitset, family: Family): readonly TextRange[];
 }
 
 export const createAddressBook = (entries: () => Iterable<NodeEntry>): AddressBook => {

@@ -2,7 +2,7 @@
 
 import type { CapMap } from '../wire/filter.ts';
 import type { Json } from '../base/canonical.ts';
-import type { Membership, NodeClass } from './membership.ts';
+import type { Membership, NodeClass } from './state.ts';
 
 const FUNNEL_PORTS = 'https://tailscale.com/cap/funnel-ports?ports=443,8443,10000';
 const FUNNEL_WARNING = 'https://tailscale.com/cap/warn-funnel-no-https';

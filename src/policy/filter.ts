@@ -2,30 +2,16 @@
 // as the hosted service words it, where rules with equal sources fall together over the whole policy, and a compact one
 // for the wire, where rules that were written with the same sources do.
 
-import { hostPrefix, parseAddressBits, type Address } from '../base/address.ts';
+import { hostPrefix, type Address } from '../base/address.ts';
 import { setHasAddress } from '../base/ipset.ts';
 import type { CapMap, FilterRule, NetPortRange, PortRange } from '../wire/filter.ts';
 import { addBit, createBitset, hasBit } from './bitset.ts';
-import type { AddressAtom, CompiledRule } from './compile.ts';
-import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
+import type { CompiledRule } from './compile.ts';
 import { planMerges } from './merging.ts';
-import { ownRulesAt, type Kin } from './own.ts';
+import { ownRulesAt } from './own.ts';
 import { INTERNET_RANGES } from './ranges.ts';
 import { compactSources, hostedSources, isEmptySource } from './sources.ts';
-
-type PortRule = CompiledRule & { readonly kind: 'ports' };
-
-/** A destination that the nodes of a class keep. */
-export type KeptPart =
-  | { readonly kind: 'own'; readonly ports: readonly PortRange[] }
-  | { readonly kind: 'any'; readonly ports: readonly PortRange[] }
-  | { readonly kind: 'internet'; readonly ports: readonly PortRange[] }
-  | { readonly kind: 'address'; readonly atom: AddressAtom; readonly ports: readonly PortRange[] };
-
-export interface KeptRule {
-  readonly rule: PortRule;
-  readonly parts: readonly KeptPart[];
-}
+import type { KeptPart, KeptRule, Kin, Membership, NodeClass, NodeEntry, PortRule, SetState } from './state.ts';
 
 /** The port rules of a class with the destinations that its nodes keep; silent ones included. */
 export const keptRules = (state: Membership, cls: NodeClass): readonly KeptRule[] =>
@@ -187,7 +173,7 @@ export const hostedFilter = (state: Membership, entry: NodeEntry): readonly Filt
   const plan = (state.mergePlan ??= planMerges(state));
   return buildFilter(state, entry, {
     sourcesOfSet: (id) => hostedSources(state, id),
-    arrange: numericIpv6,
+    arrange: numberedLast,
     sourcesOfKin: (kin) => kin.hosted(),
     placeOf: (rule) => {
       const { id, first } = plan.groupOf(rule.sources, rule.protocol);
@@ -222,15 +208,14 @@ export const capabilitiesFor = (state: Membership, entry: NodeEntry, peer: NodeE
 };
 
 /**
- * In capability rules IPv6 addresses come by number. Of the answers that we know only one tells this order from that of
- * the texts, and its addresses were rewritten; to a client no order means anything.
+ * Sources are sorted as texts. One answer that we know isn't, and its addresses were rewritten after they were sorted; only
+ * addresses made that way have a single group after the `::`, and among these the number fits it. To a client no order
+ * means anything.
  */
-const numericIpv6 = (sources: readonly string[]): readonly string[] => {
-  const split = sources.findIndex((text) => text.includes(':'));
-  if (split < 0 || sources.length - split < 2) return sources;
-  const isPlain = sources.slice(split).every((text) => parseAddressBits(text) !== undefined);
-  if (!isPlain) return sources;
-  const numbered = sources.slice(split).map((text) => ({ text, bits: parseAddressBits(text)?.bits ?? 0n }));
-  numbered.sort((a, b) => (a.bits < b.bits ? -1 : a.bits > b.bits ? 1 : 0));
-  return [...sources.slice(0, split), ...numbered.map(({ text }) => text)];
-};
+const numberedLast = (sources: readonly string[]): readonly string[] =>
+  sources.some((text) => NUMBERED.test(text))
+    ? sources.toSorted((a, b) => (padded(a) < padded(b) ? -1 : padded(a) > padded(b) ? 1 : 0))
+    : sources;
+
+const NUMBERED = /::[\da-f]{1,4}$/;
+const padded = (text: string): string => text.replace(NUMBERED, (group) => `::${group.slice(2).padStart(4, '0')}`);

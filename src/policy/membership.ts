@@ -2,97 +2,13 @@
 // nodes come and go. A class is worked out when its first node arrives and forgotten with its last; a node that joins a
 // class that exists costs nothing here.
 
-import type { Address, Prefix } from '../base/address.ts';
-import type { NodeId, UserId } from '../base/ids.ts';
-import type { CapMap } from '../wire/filter.ts';
-import type { SshPolicy, SshRule } from '../wire/ssh.ts';
-import { createAddressBook, type AddressBook } from './addressbook.ts';
+import type { UserId } from '../base/ids.ts';
+import { createAddressBook } from './addressbook.ts';
 import { addAll, addBit, createBitset, forEachBit, hasBit, removeBit, type Bitset } from './bitset.ts';
 import { createClassifier, type Classifier, type ClassTraits } from './classes.ts';
-import type { CompiledPolicy, CompiledRule, CompiledSshRule, SourceSet } from './compile.ts';
-import type { PolicyNode, PolicyUser } from './facts.ts';
-import type { NodeSet, PeerView } from './peers.ts';
-import type { KeptRule } from './filter.ts';
-import type { MergePlan } from './merging.ts';
-import type { OwnRule } from './own.ts';
-import type { RouteTable } from './routers.ts';
-
-/** A source set and the classes that it lets in. */
-export interface SetState {
-  readonly set: SourceSet;
-  /** Classes whose nodes it names: their addresses are listed. */
-  readonly identity: Bitset;
-  /** Those, and classes whose addresses lie in its literals or ranges. */
-  readonly nodes: Bitset;
-  /** Those, and routers with a subnet that overlaps its literals or ranges. */
-  readonly touch: Bitset;
-  /** Classes that enforce a rule with these sources. */
-  readonly receivers: Bitset;
-  /** Source texts as the service words them, and in few bytes; made on demand. */
-  hosted?: readonly string[] | undefined;
-  compact?: readonly string[] | undefined;
-}
-
-export interface NodeClass extends ClassTraits {
-  readonly index: number;
-  readonly members: Set<NodeId>;
-  readonly byOwner: Map<UserId, Set<NodeId>>;
-  /** Source sets that touch the class. */
-  readonly sets: readonly number[];
-  /** Rules that the class enforces, those between a user's own devices apart; ascending. */
-  readonly rules: readonly number[];
-  /** A rule between a user's own devices names the class as a source. */
-  readonly selfSource: boolean;
-  /** Made on demand. */
-  visible?: Bitset;
-  kept?: readonly KeptRule[];
-  capMap?: CapMap;
-  /** Where no rule looks further than the class. */
-  ssh?: SshPolicy | undefined;
-  /** Where a rule names the owner's own devices. */
-  readonly sshOf: Map<UserId, SshPolicy>;
-  /** Whom the viewers see: by owner where their own devices are more than the class sees, else under null. */
-  readonly peerSets: Map<UserId | null, NodeSet>;
-  /** The router of a subnet for the viewers of the class; see routers.ts. */
-  readonly routerChoices: Map<Prefix, { readonly epoch: number; readonly router: NodeId | undefined }>;
-}
-
-export interface NodeEntry {
-  node: PolicyNode;
-  cls: NodeClass;
-  /** By what the viewer reaches through the node. */
-  readonly views: Map<string, PeerView>;
-  /** Where a rule names the node itself. */
-  ssh?: SshPolicy | undefined;
-}
-
-export interface Membership {
-  readonly policy: CompiledPolicy;
-  readonly nodes: Map<NodeId, NodeEntry>;
-  /** Holes are undefined and used again. */
-  readonly classes: (NodeClass | undefined)[];
-  readonly sets: readonly SetState[];
-  /** SSH rules in the order of clients, those with `check` first, with the classes that are destinations. */
-  readonly ssh: readonly { readonly compiled: CompiledSshRule; readonly destinations: Bitset }[];
-  /** Rules between a user's own devices, ascending. */
-  readonly selfRules: readonly CompiledRule[];
-  /** The classes of a user's untagged devices. */
-  readonly classesOf: Map<UserId, Set<NodeClass>>;
-  readonly byAddress: Map<Address, NodeId>;
-  readonly addresses: AddressBook;
-  readonly routes: RouteTable;
-  readonly userOf: (id: UserId) => PolicyUser | undefined;
-  /** Rules between a user's own devices; made on demand. */
-  readonly ownRules: Map<UserId, readonly OwnRule[]>;
-  /** SSH rules that are the same on all their destinations; made on demand. */
-  readonly sharedSsh: Map<CompiledSshRule, readonly SshRule[]>;
-  /** Which rules of the service's form fall together; made on demand. */
-  mergePlan?: MergePlan | undefined;
-  classFor(node: PolicyNode): NodeClass;
-  dropClass(cls: NodeClass): void;
-  /** Classes whose nodes see those of the class. */
-  visibleOf(cls: NodeClass): Bitset;
-}
+import type { CompiledPolicy, CompiledRule, CompiledSshRule } from './compile.ts';
+import type { PolicyUser } from './facts.ts';
+import type { Membership, NodeClass, RouteTable, SetState } from './state.ts';
 
 /** Rules and sets by the atom that brings a class to them. */
 interface Inverted {

@@ -4,30 +4,8 @@
 import type { Address } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
 import { addBit, countBits, equalBitsets, hasBit, type Bitset } from './bitset.ts';
-import type { Membership, SetState } from './membership.ts';
 import { isEmptySource } from './sources.ts';
-
-/**
- * Which rules have the same source texts and protocol, over the whole policy: they fall together at the place of the
- * first of them, also on nodes that don't enforce the first. Steered rules, like those between a user's own devices,
- * exist on their nodes only and don't hold a place for others.
- */
-export interface MergePlan {
-  groupOf(sources: number, protocol: number | null): MergeGroup;
-  find(content: Content, protocol: number | null): MergeGroup | undefined;
-}
-
-interface MergeGroup {
-  readonly id: number;
-  /** The place of the first rule; Infinity where there are steered ones only. */
-  readonly first: number;
-}
-
-/** What a source set comes to: classes whose nodes are listed whole, and all other texts. */
-interface Content {
-  readonly bits: Bitset;
-  readonly texts: string;
-}
+import type { Content, Membership, MergeGroup, MergePlan, SetState } from './state.ts';
 
 export const planMerges = (state: Membership): MergePlan => {
   const buckets = new Map<string, { readonly content: Content; readonly id: number }[]>();

@@ -4,28 +4,8 @@
 import type { Address } from '../base/address.ts';
 import type { NodeId, UserId } from '../base/ids.ts';
 import { hasBit } from './bitset.ts';
-import type { CompiledRule } from './compile.ts';
-import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import { compactTexts, sortTexts } from './sources.ts';
-
-/** Devices of one user in some classes. */
-export interface Kin {
-  readonly classes: readonly NodeClass[];
-  /** The classes have no nodes of anybody else. */
-  readonly isWhole: boolean;
-  /** Tells kins of one user apart. */
-  readonly key: string;
-  hosted(): readonly string[];
-  compact(): readonly string[];
-}
-
-export interface OwnRule {
-  readonly rule: CompiledRule;
-  /** The devices that the rule lets in. */
-  readonly from: Kin;
-  /** The classes whose nodes enforce it. */
-  readonly holders: ReadonlySet<NodeClass>;
-}
+import type { Kin, Membership, NodeClass, NodeEntry, OwnRule, SetState } from './state.ts';
 
 const kinOf = (state: Membership, owner: UserId, classes: readonly NodeClass[]): Kin => {
   let hosted: readonly string[] | undefined;

@@ -7,30 +7,9 @@ import type { CapMap } from '../wire/filter.ts';
 import { hasNoIpv4 } from './attributes.ts';
 import { bitsOf, forEachBit, hasBit, type Bitset } from './bitset.ts';
 import type { PolicyNode } from './facts.ts';
-import type { Membership, NodeEntry } from './membership.ts';
 import { ownPeers } from './own.ts';
 import { mayExitThrough, routerFor } from './routers.ts';
-
-/** A set of nodes held as classes: membership in constant time, and iteration over the members only. */
-export interface NodeSet {
-  readonly size: number;
-  has(id: NodeId): boolean;
-  [Symbol.iterator](): IterableIterator<NodeId>;
-}
-
-/**
- * How one node looks to another. Viewers that see the same get the same object until the peer changes, so what is
- * encoded from it can be kept by its identity.
- */
-export interface PeerView {
-  readonly node: PolicyNode;
-  /** IPv4 first. */
-  readonly addresses: readonly Address[];
-  /** Host prefixes of `addresses`, then the routes that this viewer reaches through the node. */
-  readonly allowedIPs: readonly Prefix[];
-  readonly primaryRoutes: readonly Prefix[];
-  readonly capMap: CapMap;
-}
+import type { Membership, NodeEntry, NodeSet, PeerView } from './state.ts';
 
 /** What a node is told of itself. */
 export interface SelfView {

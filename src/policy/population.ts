@@ -11,19 +11,11 @@ import { addAll, createBitset, forEachBit, hasBit, type Bitset } from './bitset.
 import type { CompiledPolicy } from './compile.ts';
 import type { PolicyNode, PolicyUser } from './facts.ts';
 import { capabilitiesFor, compactFilter, hostedFilter } from './filter.ts';
-import { createMembership, type Membership, type NodeClass, type NodeEntry, type SetState } from './membership.ts';
-import {
-  nodeSetOf,
-  peerView,
-  sees,
-  selfView,
-  visiblePeers,
-  type NodeSet,
-  type PeerView,
-  type SelfView,
-} from './peers.ts';
+import { createMembership } from './membership.ts';
+import { nodeSetOf, peerView, sees, selfView, visiblePeers, type SelfView } from './peers.ts';
 import { createRouteTable } from './routers.ts';
 import { shellRulesOf, sshDecision, sshPolicyOf, touchSsh, type SshDecision } from './sshpolicy.ts';
+import type { Membership, NodeClass, NodeEntry, NodeSet, PeerView, SetState } from './state.ts';
 
 export type { NodeSet, PeerView, SelfView, SshDecision };
 

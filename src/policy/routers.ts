@@ -7,28 +7,9 @@ import { ipSetOfRanges, setTouches, type IpSet } from '../base/ipset.ts';
 import type { NodeId } from '../base/ids.ts';
 import { hasBit } from './bitset.ts';
 import { keptRules } from './filter.ts';
-import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import type { PolicyNode } from './facts.ts';
 import { INTERNET_SET } from './ranges.ts';
-
-interface Route {
-  readonly prefix: Prefix;
-  readonly set: IpSet;
-  /** Those alive before all others, the longest alive first, then the eldest. */
-  routers: readonly PolicyNode[];
-  epoch: number;
-  /** Source sets with a literal or range that overlaps the subnet. */
-  readonly overlapping: readonly number[];
-}
-
-export interface RouteTable {
-  /** Every approved subnet, sorted, and its addresses. */
-  prefixes(): { readonly texts: readonly string[]; readonly set: IpSet };
-  add(node: PolicyNode, routes: readonly Prefix[]): void;
-  remove(node: PolicyNode, routes: readonly Prefix[]): void;
-  routersOf(prefix: Prefix): readonly PolicyNode[];
-  get(prefix: Prefix): Route | undefined;
-}
+import type { Membership, NodeClass, NodeEntry, Route, RouteTable, SetState } from './state.ts';
 
 const bySeniority = (a: PolicyNode, b: PolicyNode): number =>
   Number(b.alive ?? true) - Number(a.alive ?? true) ||

@@ -14,8 +14,8 @@ import {
 } from '../base/ipset.ts';
 import { bitsOf, hasBit } from './bitset.ts';
 import type { AddressAtom } from './compile.ts';
-import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import { EVERYTHING_SET, formatSpan, TAILNET_RANGES, TAILNET_SET } from './ranges.ts';
+import type { Membership, NodeClass, NodeEntry, SetState } from './state.ts';
 
 /** Sources beside the nodes that are listed whole: texts that are printed as they are, and the addresses of these. */
 interface Parts {

@@ -7,8 +7,8 @@ import { addAll, addBit, bitsOf, hasBit, type Bitset } from './bitset.ts';
 import type { CompiledSshRule } from './compile.ts';
 import type { SshLogin } from './document.ts';
 import type { PolicyUser } from './facts.ts';
-import type { Membership, NodeClass, NodeEntry, SetState } from './membership.ts';
 import { entriesOf } from './sources.ts';
+import type { Membership, NodeClass, NodeEntry, SetState } from './state.ts';
 
 const ACCEPT: SshAction = Object.freeze({
   accept: true,

@@ -21,9 +21,9 @@ import { parseSelector, type Names, type SelectorKind } from './selector.ts';
 /** What the service says about every kind of failure. */
 const FAILED = 'test(s) failed';
 
-/** One side of a test: a device with the addresses that are meant, or an address that no node has. */
+/** One side of a test: a device with the addresses that are meant, an address that no node has, or a Service. */
 interface Party {
-  readonly subject: Subject;
+  readonly subject: Subject & { readonly service?: string };
   /** Undefined for devices that nobody has seen yet. */
   readonly addresses: readonly (Address | undefined)[];
 }
@@ -125,13 +125,18 @@ const partiesOf = (world: World, text: string, side: 'source' | 'destination'): 
   if (!parsed.ok) return undefined;
   const selector = parsed.value;
   const addressesMatter = usesAddresses(world.document);
+  const nothing = { isNode: false, owner: null, untagged: false, tags: [], addresses: [], posture: undefined };
   switch (selector.kind) {
+    case 'service':
+      // Like an address that no node has: what the rules say about it can be asked all the same.
+      return side === 'source'
+        ? undefined
+        : [{ subject: { ...nothing, service: selector.name }, addresses: [undefined] }];
     case 'address': {
       if (selector.literal.includes('/') || text.includes('/')) return undefined;
       const address = selector.literal as Address;
       const node = world.byAddress.get(address);
-      const bare = { isNode: false, owner: null, untagged: false, tags: [], addresses: [address], posture: undefined };
-      return [{ subject: node ? world.subjectOf(node) : bare, addresses: [address] }];
+      return [{ subject: node ? world.subjectOf(node) : { ...nothing, addresses: [address] }, addresses: [address] }];
     }
     case 'user':
     case 'group':
@@ -260,7 +265,7 @@ const countReached = (
 
 /** A party, and the rules that apply to it by address. */
 interface Placed {
-  readonly subject: Subject;
+  readonly subject: Party['subject'];
   readonly ways: readonly { readonly address: Address | undefined; readonly rules: readonly AccessRule[] }[];
 }
 
@@ -268,7 +273,7 @@ interface Placed {
 const alike = (
   rules: readonly AccessRule[],
   parties: readonly Party[],
-  applies: (rule: AccessRule, subject: Subject, address: Address | undefined) => boolean,
+  applies: (rule: AccessRule, subject: Party['subject'], address: Address | undefined) => boolean,
 ): readonly Placed[] => {
   const ownMatters = rules.some(({ destinations }) => destinations.some(({ selector }) => selector.kind === 'self'));
   const found = new Map<string, Placed>();
@@ -311,7 +316,7 @@ const familyTag = (address: Address | undefined): string =>
 const opens = (
   { matching }: World,
   rule: AccessRule,
-  { subject, address }: { readonly subject: Subject; readonly address: Address | undefined },
+  { subject, address }: { readonly subject: Party['subject']; readonly address: Address | undefined },
   packet: { readonly protocol: number; readonly port: number },
   source: Subject | undefined,
 ): boolean =>
@@ -325,6 +330,7 @@ const opens = (
     if (selector.kind === 'self') {
       return source !== undefined && source.untagged && subject.untagged && source.owner?.id === subject.owner?.id;
     }
+    if (selector.kind === 'service') return subject.service === selector.name;
     if (selector.kind === 'internet') return address !== undefined && setHasAddress(INTERNET_SET, address);
     const set = matching.addressesOf(selector);
     return set ? address !== undefined && setHasAddress(set, address) : matching.identifies(selector, subject);

@@ -5,8 +5,9 @@ import type { NodeId, UserId } from '../base/ids.ts';
 import { addBit, createBitset, hasBit, type Bitset } from '../policy/bitset.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
-import { createMembership, type NodeClass } from '../policy/membership.ts';
+import { createMembership } from '../policy/membership.ts';
 import { createRouteTable } from '../policy/routers.ts';
+import type { NodeClass } from '../policy/state.ts';
 
 export interface Reach {
   /** The class of a node; undefined for a node that is not there. */

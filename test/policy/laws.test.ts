@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from './runs.ts';
 import { isExitRoute, type Address, type Prefix } from '../../src/base/address.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { formatRange, ipSetOfRanges, type IpSet } from '../../src/base/ipset.ts';
@@ -13,6 +14,7 @@ import { createEvaluator } from '../../src/policy/evaluate.ts';
 import type { PolicyNode } from '../../src/policy/facts.ts';
 import type { FilterRule } from '../../src/wire/filter.ts';
 import { populate, type Population } from '../../src/policy/population.ts';
+import { hostedFilterOf } from './hosted.ts';
 import { filterAccepts, rangeOf, sshAnswers, textHolds, textsOverlap } from './client.ts';
 import {
   address,
@@ -28,14 +30,14 @@ import {
 const compiled = (text: string): CompiledPolicy | undefined => compileText(text).policy;
 
 /** Every drawn policy that is valid, with nodes. Seeded by the library; a failure prints its seed and the small case. */
-const forAllWorlds = (runs: number, check: (policy: CompiledPolicy, nodes: readonly PolicyNode[]) => void): void => {
+const forAllWorlds = (count: number, check: (policy: CompiledPolicy, nodes: readonly PolicyNode[]) => void): void => {
   fc.assert(
     fc.property(arbitraryPolicy, arbitraryNodes, (text, sketches) => {
       const policy = compiled(text);
       if (policy) check(policy, sketches.map(nodeOf));
       return policy !== undefined || fc.pre(false);
     }),
-    { numRuns: runs },
+    runs(count),
   );
 };
 
@@ -88,6 +90,24 @@ test('the compiled filter lets in exactly what the evaluator allows', () => {
       }
     }
   });
+});
+
+test('the filter in the words of the service is what the description says, to the letter', () => {
+  fc.assert(
+    fc.property(arbitraryPolicy, arbitraryNodes, (text, sketches) => {
+      const { ssh: _, ...sections } = JSON.parse(text) as Record<string, unknown>;
+      const plain = compiled(JSON.stringify(sections).replaceAll(/,"srcPosture":\[[^\]]*\]/g, ''));
+      const document = plain?.document;
+      fc.pre(document?.acls !== undefined || document?.grants !== undefined);
+      if (!plain || !document) return;
+      const nodes = sketches.map(nodeOf);
+      const population = populate(plain, nodes, userOf);
+      for (const node of nodes) {
+        assert.deepEqual(population.filterFor(node.id), hostedFilterOf(document, nodes, userOf, node), `${node.id}`);
+      }
+    }),
+    runs(200),
+  );
 });
 
 test('compact sources are the same addresses in the fewest ranges', () => {
@@ -225,7 +245,7 @@ test('no order of nodes or of keys changes an answer', () => {
         assert.deepEqual(answersOf(one, id), answersOf(other, id));
       }
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 
@@ -269,6 +289,6 @@ test('a change leaves what building anew gives, and reports everybody whom it to
         }
       }
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });

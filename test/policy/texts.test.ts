@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from './runs.ts';
 import { formatRange, ipSetOfRanges, ipSetRanges, setsEqual, subtractSets, unionSets } from '../../src/base/ipset.ts';
 import type { IpRange } from '../../src/base/ipset.ts';
 import { formatDuration, parseDuration } from '../../src/policy/duration.ts';
@@ -129,6 +130,6 @@ test('entries of an ip set: one sweep gives what adding and removing in order gi
       const swept = combineEntries(entries);
       assert.ok(setsEqual(swept, inOrder), ipSetRanges(swept).map(formatRange).join(' '));
     }),
-    { numRuns: 300 },
+    runs(300),
   );
 });

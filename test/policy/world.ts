@@ -110,10 +110,13 @@ const ADDRESSES = [
   '100.64.0.0/29',
   '10.1.0.0/24',
   '10.0.0.0/8',
+  '10.1.2.7/32',
+  'fd00:1::/80',
   'lan',
+  'box',
   'ipset:s',
 ];
-const SOURCES = ['*', ...IDENTITIES, ...ADDRESSES];
+const SOURCES = ['*', ...IDENTITIES, ...ADDRESSES, 'autogroup:danger-all'];
 const DESTINATIONS = ['*', ...IDENTITIES, ...ADDRESSES, 'autogroup:internet'];
 const PORTS = ['*', '22', '80-90', '22,443'];
 
@@ -198,7 +201,7 @@ const ssh = withPosture(
 const TABLES = {
   groups: { 'group:x': ['alice@example.com', 'carol@example.org'], 'group:y': ['bob@example.com'] },
   tagOwners: { 'tag:a': [], 'tag:b': [], 'tag:c': [] },
-  hosts: { lan: '192.168.1.0/24' },
+  hosts: { lan: '192.168.1.0/24', box: '100.64.0.3' },
   ipsets: { 'ipset:s': ['10.1.0.0/16', 'remove 10.1.0.0/24', 'add 100.64.0.3'] },
   postures: { 'posture:linux': ["node:os == 'linux'"], 'posture:mac': ["node:os == 'macOS'"] },
 };

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from '../policy/runs.ts';
 import type { Address, Prefix } from '../../src/base/address.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import { parseNodeId, stableIdOf, type NodeId, type Revision, type Tag } from '../../src/base/ids.ts';
@@ -229,7 +230,7 @@ test('the count by classes is the count over all pairs', () => {
       const reach = (each: GuardSide) => reachOf(each.snapshot.policy, each.nodes, each.userOf);
       assert.deepEqual(countLostAccess(a, reach(a), reach(b)), { pairsBefore, pairsLost });
     }),
-    { numRuns: 150 },
+    runs(150),
   );
 });
 

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from '../policy/runs.ts';
 import { createEvaluator } from '../../src/policy/evaluate.ts';
 import type { Comparison } from '../../src/review/comparison.ts';
 import { diffShells } from '../../src/review/shells.ts';
@@ -98,7 +99,7 @@ test('a change is told for exactly the pairs of nodes whose shells differ', () =
       }
       if (policyA === policyB) assert.deepEqual(changes, []);
     }),
-    { numRuns: 600, examples: KNOWN.map(([...one]) => one) },
+    { ...runs(600), examples: KNOWN.map(([...one]) => one) },
   );
 });
 
@@ -108,6 +109,6 @@ test('the same policy has no difference in shells', () => {
       const [one, same] = [sideOf(policy, nodes), sideOf(policy, nodes)];
       if (one && same) assert.deepEqual(compare(one, same), []);
     }),
-    { numRuns: 60 },
+    runs(60),
   );
 });

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from '../policy/runs.ts';
 import { unifiedDiff } from '../../src/review/textdiff.ts';
 
 test('the form that git and patch read', () => {
@@ -41,6 +42,6 @@ test('a difference leads from the one text to the other', () => {
       const join = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
       assert.deepEqual(apply(a, unifiedDiff('x', join(a), join(b)) || '\n\n'), b);
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from '../policy/runs.ts';
 import { parseAddress, type Address } from '../../src/base/address.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { hasBit } from '../../src/policy/bitset.ts';
@@ -86,7 +87,7 @@ test('the difference is exactly where the evaluators differ', () => {
         }
       },
     ),
-    { numRuns: 150 },
+    runs(150),
   );
 });
 
@@ -106,7 +107,7 @@ test('gains and losses change places when the sides do', () => {
           .sort();
       assert.deepEqual(summary(before, after, false), summary(after, before, true));
     }),
-    { numRuns: 60 },
+    runs(60),
   );
 });
 
@@ -116,6 +117,6 @@ test('a policy has no difference from itself', () => {
       const [one, same] = [sideOf(policy, nodes), sideOf(policy, [...nodes].reverse())];
       if (one && same) assert.deepEqual(diffTraffic(one, same, createUnits(one, same)), []);
     }),
-    { numRuns: 60 },
+    runs(60),
   );
 });

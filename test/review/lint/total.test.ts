@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { runs } from '../../policy/runs.ts';
 import type { Json } from '../../../src/base/canonical.ts';
 import { parseDocument } from '../../../src/config/document.ts';
 import { editDocument, type Edit } from '../../../src/config/edit.ts';
@@ -85,6 +86,6 @@ test('law: three random changes to tailnet.example give findings within the file
         assert.ok(parseDocument(name, Buffer.from(text), { dialect: 'json5' }).root, name);
       }
     }),
-    { numRuns: 150 },
+    runs(150),
   );
 });
