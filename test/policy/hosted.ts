@@ -82,15 +82,15 @@ export const hostedFilterOf = (
   node: PolicyNode,
 ): readonly FilterRule[] => {
   const approved = nodes.flatMap(({ approvedRoutes }) => approvedRoutes.filter((route) => !isExitRoute(route)));
-  const { identifies, addressesOf } = createMatching(document, subnetsOf(approved));
+  const matching = createMatching(document, subnetsOf(approved));
   const subjectOf = ({ user, tags, addresses }: PolicyNode): Subject => {
     const owner = user === null ? null : (userOf(user) ?? null);
     return { isNode: true, owner, untagged: user !== null, tags, addresses, posture: undefined };
   };
-  const named = (selector: Selector, one: PolicyNode): boolean => identifies(selector, subjectOf(one));
+  const named = (selector: Selector, one: PolicyNode): boolean => matching.identifies(selector, subjectOf(one));
   const literalsOf = (selector: Selector): readonly string[] | undefined => {
     if (selector.kind === 'address') return [selector.literal];
-    return selector.kind === 'ipset' ? ipSetRanges(addressesOf(selector)!).map(formatSpan) : undefined;
+    return selector.kind === 'ipset' ? ipSetRanges(matching.addressesOf(selector)!).map(formatSpan) : undefined;
   };
   const sorted = (texts: readonly string[]): string[] => [...new Set(texts)].sort();
   const textsOf = (selectors: readonly Selector[]): string[] =>
