@@ -127,6 +127,7 @@ export const catalogue = {
   'server/source-unreadable': 'The source of the tailnet cannot be read',
   'server/not-notified': 'The notification URL took no message',
   'server/nothing-to-change': 'The files already say what was asked for',
+  'server/approved-elsewhere': 'The route is approved by something that is not for this node alone',
   'server/no-history': 'A plain folder has no history',
   'server/rollback-broken': 'The commit to go back to has errors',
   'server/reconcile-fault': 'The server failed while it looked at a revision',

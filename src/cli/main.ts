@@ -17,6 +17,7 @@ import { registerNodes } from './nodes.ts';
 import { registerOverview } from './overview.ts';
 import { registerReview } from './review.ts';
 import { registerServe } from './serve.ts';
+import { registerRoutes } from './routes.ts';
 import { registerSource } from './source.ts';
 import { registerStatus } from './status.ts';
 import { registerVersion } from './version.ts';
@@ -43,6 +44,7 @@ export const buildProgram = (): Command => {
   registerAuth(program);
   registerDebug(program);
   registerDerp(program);
+  registerRoutes(program);
   registerSource(program);
   registerBackup(program);
   registerDoctor(program);

@@ -2,7 +2,7 @@
 // end as a commit and not as hidden state.
 
 import { randomBytes } from 'node:crypto';
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { parseDuration } from '../base/duration.ts';
 import { Secret } from '../base/secret.ts';
@@ -12,6 +12,8 @@ import { parseMachineKey } from '../keys/text.ts';
 import type { ReconcileStatus } from '../server/reconcile.ts';
 import type { EditAnswer } from '../server/source-operations.ts';
 import type { SourceCommit } from '../source/tree.ts';
+import { modeOf, short, showEdit, withWriteOptions } from './edit.ts';
+import type { WriteOptions } from './edit.ts';
 import { EXIT, Failure } from './failure.ts';
 import { plain, relativeTime, table } from './output.ts';
 import type { Output } from './output.ts';
@@ -19,7 +21,6 @@ import { serverOf } from './server.ts';
 
 const SECRET_LIMIT_BYTES = 64 * 1024;
 
-const short = (revision: string): string => (revision.startsWith('dir-') ? revision : revision.slice(0, 10));
 const ago = (ms: number): string => relativeTime(ms, Date.now());
 
 const commitLine = ({ subject, author }: SourceCommit): string => `«${plain(subject)}» by ${plain(author.email)}`;
@@ -64,31 +65,6 @@ const duration = (text: string): number => {
   if (ms === undefined) throw new InvalidArgumentError('Write it like 30m, 2h or 1d.');
   return ms;
 };
-
-interface WriteOptions {
-  readonly print?: boolean;
-  readonly commit?: boolean;
-  readonly propose?: boolean;
-  readonly message?: string;
-}
-
-const withWriteOptions = (command: Command): Command =>
-  command
-    .addOption(new Option('--print', 'show the edit and change nothing (default)').conflicts(['commit', 'propose']))
-    .addOption(new Option('--commit', 'commit it to the branch that is followed').conflicts(['print', 'propose']))
-    .addOption(new Option('--propose', 'push it as a new branch').conflicts(['print', 'commit']))
-    .option('-m, --message <text>', 'message of the commit');
-
-const modeOf = ({ commit, propose }: WriteOptions): string => (propose ? 'propose' : commit ? 'commit' : 'print');
-
-const showEdit = (answer: EditAnswer, out: Output): void =>
-  out.show(answer, () => {
-    const { diff, mode, branch, commit, openUrl } = answer;
-    if (mode === 'print') return diff.trimEnd();
-    if (commit === undefined) return `${diff}\nWritten to ${answer.file}.`;
-    const where = mode === 'propose' ? `Pushed as ${branch}` : `Committed to ${branch}`;
-    return `${diff}\n${where} (${short(commit)}).${openUrl === undefined ? '' : `\nOpen the pull request: ${openUrl}`}`;
-  });
 
 const registerReconcile = (program: Command): void => {
   program
@@ -177,21 +153,6 @@ const registerReconcile = (program: Command): void => {
 };
 
 const registerEdits = (program: Command): void => {
-  const routes = program.command('routes').description('subnet routes and exit nodes');
-  withWriteOptions(
-    routes
-      .command('approve')
-      .description('approve routes that a machine advertises, as an edit of routes.json5')
-      .argument('<node>', 'name, id or address of the node')
-      .argument('[routes...]', 'which of them; all that it advertises by default'),
-  )
-    .addHelpText('after', '\nExample:\n  tailplane routes approve office-router 10.1.0.0/16 --propose')
-    .action(async (node: string, list: string[], options: WriteOptions, command: Command) => {
-      const { admin, out } = serverOf(command);
-      const body = { mode: modeOf(options), message: options.message, ...(list.length > 0 ? { routes: list } : {}) };
-      showEdit(await admin.post<EditAnswer>(`/edits/routes/${encodeURIComponent(node)}`, body), out);
-    });
-
   const nodes = program.commands.find((command) => command.name() === 'nodes') ?? program.command('nodes');
   withWriteOptions(
     nodes

@@ -31,6 +31,33 @@ export interface NodeAnswer {
   readonly endpoints: readonly string[];
 }
 
+/** What says that a route may be used. */
+export interface RouteApprovalAnswer {
+  readonly by: 'routes.json5' | 'autoApprovers' | 'run time';
+  /** Null for a decision at run time. */
+  readonly file: string | null;
+  readonly line: number | null;
+}
+
+/**
+ * `serving`: clients use this router, unless the policy steers them to another. `standing by`: it is alive and waits.
+ * `offered`: an exit node that is alive. `silent`: connected, but doesn't answer.
+ */
+export type RouteState =
+  'serving' | 'standing by' | 'offered' | 'silent' | 'offline' | 'not let in' | 'not approved' | 'not advertised';
+
+export interface RouteAnswer {
+  readonly route: string;
+  readonly exitNode: boolean;
+  /** The MagicDNS label of the router. */
+  readonly node: string;
+  readonly stableId: string;
+  readonly owner: string | null;
+  readonly tags: readonly string[];
+  readonly approvedBy: readonly RouteApprovalAnswer[];
+  readonly state: RouteState;
+}
+
 export interface KeyAnswer {
   readonly id: string;
   readonly user: string | null;

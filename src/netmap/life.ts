@@ -1,7 +1,8 @@
 // Which subnet routers are there to carry traffic, and since when. A router that was away comes back behind those that
-// stayed, so that traffic moves when it must and not a second time.
+// stayed, and so does a subnet that it withdrew or that was taken from it, so that traffic moves when it must and not a
+// second time.
 
-import { isExitRoute } from '../base/address.ts';
+import { isExitRoute, type Prefix } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { ResolvedNode } from './resolve.ts';
 
@@ -17,11 +18,12 @@ export interface Life {
   readonly forget: (id: NodeId) => void;
 }
 
-export const createLife = (nowMs: () => number): Life => {
+export const createLife = (): Life => {
   const online = new Set<NodeId>();
   const silent = new Set<NodeId>();
-  /** Of routers that are alive. */
-  const sinceMs = new Map<NodeId, number>();
+  /** Of routers that are alive: since when they carry each route. A count and no time, as clocks are set back. */
+  const carried = new Map<NodeId, ReadonlyMap<Prefix, number>>();
+  let turn = 0;
   const isAlive = (id: NodeId): boolean => online.has(id) && !silent.has(id);
 
   return {
@@ -38,16 +40,25 @@ export const createLife = (nowMs: () => number): Life => {
     isAlive,
     note: (node) => {
       const { id } = node.record;
-      if (node.approvedRoutes.length === 0) return node;
+      if (node.approvedRoutes.length === 0) {
+        carried.delete(id);
+        return node;
+      }
       const alive = isAlive(id);
-      if (alive && !sinceMs.has(id)) sinceMs.set(id, nowMs());
-      else if (!alive) sinceMs.delete(id);
-      return { ...node, policyNode: { ...node.policyNode, alive, aliveSinceMs: sinceMs.get(id) ?? 0 } };
+      const before = carried.get(id);
+      const since = new Map<Prefix, number>();
+      if (alive) {
+        turn++;
+        for (const route of node.approvedRoutes) since.set(route, before?.get(route) ?? turn);
+        carried.set(id, since);
+      } else carried.delete(id);
+      const carriesSince = node.approvedRoutes.map((route) => since.get(route) ?? 0);
+      return { ...node, policyNode: { ...node.policyNode, alive, carriesSince } };
     },
     forget: (id) => {
       online.delete(id);
       silent.delete(id);
-      sinceMs.delete(id);
+      carried.delete(id);
     },
   };
 };

@@ -135,7 +135,7 @@ export const createTailnet = (
   rules: Rules = RULES,
 ): Tailnet => {
   const { nowMs, embeddedRegion, fragmentBytes = FRAGMENT_BYTES } = options;
-  const life = createLife(nowMs);
+  const life = createLife();
   const people = new Map<UserId, PolicyUser>();
   const personById = (id: UserId): PolicyUser | undefined => people.get(id);
 

@@ -1,6 +1,7 @@
 // What the policy approves by itself: routes that a node advertises, tags that a person may give to a node.
 
 import { isExitRoute, prefixContains, type Prefix } from '../base/address.ts';
+import type { Span } from '../base/diagnostic.ts';
 import type { CompiledPolicy } from './compile.ts';
 import type { PolicyNode, PolicyUser, Role } from './facts.ts';
 import type { Selector } from './selector.ts';
@@ -30,27 +31,35 @@ const isPerson = (policy: CompiledPolicy, selector: Selector, user: PolicyUser):
 };
 
 /**
- * Those of the node's advertised routes that `autoApprovers` approves, in the order advertised. A subnet needs a key that
+ * Where `autoApprovers` approves a route that the node advertises; undefined where it doesn't. A subnet needs a key that
  * contains it; an exit route needs `exitNode`, whatever keys contain it.
  */
-export const autoApprovedRoutes = (
+export const autoApprovalOf = (
   policy: CompiledPolicy,
-  node: Pick<PolicyNode, 'tags' | 'routableIPs'>,
+  node: Pick<PolicyNode, 'tags'>,
   owner: PolicyUser | undefined,
-): readonly Prefix[] => {
+): ((route: Prefix) => Span | undefined) => {
   const approvers = policy.document?.autoApprovers;
-  if (!approvers) return [];
+  if (!approvers) return () => undefined;
   const matches = (selector: Selector): boolean => {
     if (node.tags.length > 0) {
       return selector.kind === 'tagged' || (selector.kind === 'tag' && node.tags.includes(selector.tag));
     }
     return owner !== undefined && isPerson(policy, selector, owner);
   };
-  const isExit = approvers.exitNode.some(matches);
-  const keys = approvers.routes.flatMap(({ prefix, approvers: list }) => (list.some(matches) ? [prefix] : []));
-  return node.routableIPs.filter((route) =>
-    isExitRoute(route) ? isExit : keys.some((key) => prefixContains(key, route)),
-  );
+  const exit = approvers.exitNode.find(matches)?.at;
+  const keys = approvers.routes.filter(({ approvers: list }) => list.some(matches));
+  return (route) => (isExitRoute(route) ? exit : keys.find(({ prefix }) => prefixContains(prefix, route))?.at);
+};
+
+/** Those of the node's advertised routes that `autoApprovers` approves, in the order advertised. */
+export const autoApprovedRoutes = (
+  policy: CompiledPolicy,
+  node: Pick<PolicyNode, 'tags' | 'routableIPs'>,
+  owner: PolicyUser | undefined,
+): readonly Prefix[] => {
+  const approvalOf = autoApprovalOf(policy, node, owner);
+  return node.routableIPs.filter((route) => approvalOf(route) !== undefined);
 };
 
 /** Those of `tags` that the person may not give to a node; empty: all are allowed. Owning a tag is owning what it owns. */

@@ -30,8 +30,11 @@ export interface PolicyNode {
   readonly createdMs: number;
   /** False where a subnet router is known to be silent: it loses its primary routes. Absent counts as true. */
   readonly alive?: boolean;
-  /** Since when a router is alive, Unix milliseconds; of several, the one that was longest without a break comes first. */
-  readonly aliveSinceMs?: number;
+  /**
+   * Since when it carries each of `approvedRoutes`, in their order: numbers that only grow. Of several routers of a subnet,
+   * the one that carried it for longest without a break comes first.
+   */
+  readonly carriesSince?: readonly number[];
   /** Posture attributes, `node:os` and so on; absent attributes are unset. */
   readonly posture?: ReadonlyMap<string, Json>;
 }

@@ -11,11 +11,16 @@ import type { PolicyNode } from './facts.ts';
 import { INTERNET_SET } from './ranges.ts';
 import type { Membership, NodeClass, NodeEntry, Route, RouteTable, SetState } from './state.ts';
 
-const bySeniority = (a: PolicyNode, b: PolicyNode): number =>
-  Number(b.alive ?? true) - Number(a.alive ?? true) ||
-  (a.aliveSinceMs ?? 0) - (b.aliveSinceMs ?? 0) ||
-  a.createdMs - b.createdMs ||
-  a.id - b.id;
+const sinceOf = ({ approvedRoutes, carriesSince }: PolicyNode, prefix: Prefix): number =>
+  carriesSince?.[approvedRoutes.indexOf(prefix)] ?? 0;
+
+const bySeniority =
+  (prefix: Prefix) =>
+  (a: PolicyNode, b: PolicyNode): number =>
+    Number(b.alive ?? true) - Number(a.alive ?? true) ||
+    sinceOf(a, prefix) - sinceOf(b, prefix) ||
+    a.createdMs - b.createdMs ||
+    a.id - b.id;
 
 export const createRouteTable = (policy: Membership['policy']): RouteTable => {
   const routes = new Map<Prefix, Route>();
@@ -40,7 +45,7 @@ export const createRouteTable = (policy: Membership['policy']): RouteTable => {
       for (const prefix of added) {
         const known = routes.get(prefix);
         if (known) {
-          known.routers = [...known.routers, node].sort(bySeniority);
+          known.routers = [...known.routers, node].sort(bySeniority(prefix));
           known.epoch = ++epoch;
         } else {
           const set = ipSetOfRanges([prefixRange(prefix)]);

@@ -1,7 +1,7 @@
 // What an administrator decides at run time and belongs in git, as the smallest edit of the files: a route is approved, a
 // node is let in, named, tagged, given an address. The files are changed here as texts; writing them is somebody else's.
 
-import { isExitRoute, type Prefix } from '../base/address.ts';
+import { isExitRoute, parsePrefix, type Prefix } from '../base/address.ts';
 import { canonicalJson, type Json } from '../base/canonical.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { parseDocument } from '../config/document.ts';
@@ -55,6 +55,7 @@ const edited = (
 /** Approves routes that a node advertises; those that are approved already are left alone. */
 export const approveRoutes = (files: Files, node: ResolvedNode, routes: readonly Prefix[]): Outcome<FileEdit> => {
   const file = 'routes.json5';
+  if (routes.length === 0) return refuse('server/nothing-to-change', `${node.label} advertises no routes.`);
   const wanted = routes.filter((route) => !node.approvedRoutes.includes(route));
   if (wanted.length === 0) return refuse('server/nothing-to-change', `${node.label} has these routes already.`);
   const subnets = wanted.filter((route) => !isExitRoute(route));
@@ -78,6 +79,64 @@ export const approveRoutes = (files: Files, node: ResolvedNode, routes: readonly
       : [];
   if (exitNode) edits.push({ kind: 'set', path: ['routes', index, 'exitNode'], value: true });
   return edited(file, subject, page, edits);
+};
+
+const nothingLeft = ({ subnets, exitNode }: Entry): boolean =>
+  (subnets === undefined || (Array.isArray(subnets) && subnets.length === 0)) && exitNode !== true;
+
+/**
+ * Takes back what routes.json5 approves for this node: the given routes, or all of its own entries. What a tag, a larger
+ * subnet or the policy approves is for others too, so it is named and left to a person.
+ */
+export const withdrawRoutes = (
+  files: Files,
+  node: ResolvedNode,
+  routes: readonly Prefix[] | undefined,
+): Outcome<FileEdit> => {
+  const file = 'routes.json5';
+  const page = openList(files, file, 'routes');
+  const own = new Set(
+    [{ id: node.record.stableId }, selectorOf(node), ...node.tags.map((tag) => ({ name: node.record.name, tag }))].map(
+      (selector) => canonicalJson(selector),
+    ),
+  );
+  const edits: Edit[] = [];
+  const withdrawn = new Set<string>();
+  // From the end, so that what is removed moves no index that is still to be used.
+  for (const [index, entry] of [...entriesOf(page.text, file, 'routes').entries()].toReversed()) {
+    if (!own.has(canonicalJson(entry['node'] ?? null))) continue;
+    const subnets = Array.isArray(entry['subnets']) ? entry['subnets'] : [];
+    const isAsked = (text: Json): boolean =>
+      routes === undefined || (typeof text === 'string' && routes.includes(parsePrefix(text) as Prefix));
+    const gone = subnets.filter(isAsked);
+    const leaves = entry['exitNode'] === true && (routes === undefined || routes.some(isExitRoute));
+    if (gone.length === 0 && !leaves) continue;
+    for (const subnet of gone) withdrawn.add(String(subnet));
+    if (leaves) withdrawn.add('exit node');
+    const kept = subnets.filter((subnet) => !isAsked(subnet));
+    const rest = { subnets: kept, exitNode: entry['exitNode'] === true && !leaves };
+    if (nothingLeft(rest)) {
+      edits.push({ kind: 'remove', path: ['routes', index] });
+      continue;
+    }
+    if (leaves) edits.push({ kind: 'remove', path: ['routes', index, 'exitNode'] });
+    if (gone.length > 0 && kept.length === 0) edits.push({ kind: 'remove', path: ['routes', index, 'subnets'] });
+    else {
+      for (const [at, subnet] of [...subnets.entries()].toReversed())
+        if (isAsked(subnet)) edits.push({ kind: 'remove', path: ['routes', index, 'subnets', at] });
+    }
+  }
+  const isGone = (route: Prefix): boolean => withdrawn.has(isExitRoute(route) ? 'exit node' : route);
+  const left = (routes ?? []).filter((route) => !isGone(route));
+  if (left.length > 0) {
+    return refuse(
+      'server/approved-elsewhere',
+      `No entry of routes.json5 approves ${left.join(', ')} for ${node.label} alone; \`tailplane routes list\` says what does.`,
+    );
+  }
+  if (edits.length === 0)
+    return refuse('server/nothing-to-change', `routes.json5 has no entry for ${node.label} alone.`);
+  return edited(file, `Withdraw ${[...withdrawn].sort().join(', ')} of ${node.label}`, page, edits);
 };
 
 export interface NodeWish {

@@ -10,7 +10,7 @@ import type { AdminOperation, AdminRequest } from '../http/admin.ts';
 import { unifiedDiff } from '../review/textdiff.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
 import type { SourceTree } from '../source/tree.ts';
-import { approveRoutes, declareNode, type FileEdit, type NodeWish } from './edits.ts';
+import { approveRoutes, declareNode, withdrawRoutes, type FileEdit, type NodeWish } from './edits.ts';
 import type { Follower } from './follow.ts';
 import { findNode } from './node-operations.ts';
 import type { Parts } from './parts.ts';
@@ -63,11 +63,18 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
     const record = findNode(parts, params['node'] ?? '');
     const node = record && parts.tailnet.node(record.id);
     if (!node) return refuse('http/not-found', `There is no node «${params['node']}».`);
-    if (params['what'] !== 'routes') return declareNode(tree.files, node, wishOf(body));
-    const asked = textsOf(body['routes']);
-    const routes: (Prefix | undefined)[] = asked ? asked.map(parsePrefix) : [...(node.policyNode.routableIPs ?? [])];
-    if (routes.includes(undefined)) return badRequest('A route is written like 10.1.0.0/16.');
-    return approveRoutes(tree.files, node, routes as Prefix[]);
+    if (params['what'] === 'declaration') return declareNode(tree.files, node, wishOf(body));
+    const asked = textsOf(body['routes'])?.map((text) => parsePrefix(text));
+    if (asked?.includes(undefined)) return badRequest('A route is written like 10.1.0.0/16.');
+    const routes = asked as readonly Prefix[] | undefined;
+    switch (params['what']) {
+      case 'routes':
+        return approveRoutes(tree.files, node, routes ?? node.policyNode.routableIPs);
+      case 'withdrawal':
+        return withdrawRoutes(tree.files, node, routes);
+      default:
+        return refuse('http/not-found', `There is no edit «${params['what']}».`);
+    }
   };
 
   /** Whatever is written must compile: an edit must not be the commit that is rejected. */
@@ -176,7 +183,7 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
       run: async ({ query }) => await diff(query.get('from') ?? 'HEAD~1', query.get('to') ?? 'HEAD'),
     },
     { method: 'get', path: '/seal-key', run: () => accept({ key: sealKey }) },
-    // `what` is `routes` or `declaration`.
+    // `what` is `routes`, `withdrawal` or `declaration`.
     { method: 'post', path: '/edits/:what/:node', run: async (request) => await edit(request) },
   ];
 };

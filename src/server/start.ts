@@ -47,6 +47,7 @@ import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { sshOperations, sshQuestion } from './ssh-operations.ts';
+import { routeOperations } from './route-operations.ts';
 import { sourceOperations } from './source-operations.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate, withRelayKey } from './tls.ts';
@@ -398,6 +399,7 @@ const assemble = async (
       createAdminApp({
         operations: [
           ...nodeOperations(parts),
+          ...routeOperations(parts),
           ...keyOperations(parts),
           ...loginOperations(parts, control),
           ...sshOperations(parts, control),

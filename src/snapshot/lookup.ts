@@ -54,6 +54,10 @@ export const approvedRoutesOf = (snapshot: Snapshot, node: SelectableNode): read
   return [...routes];
 };
 
+/** The entries of routes.json5 that match a node. */
+export const approvalsOf = (snapshot: Snapshot, node: SelectableNode): readonly RouteApproval[] =>
+  approvals(snapshot, node);
+
 /** Codes and ids of the regions that derp.json5 hides from a node, sorted: the same for nodes that are told the same. */
 export const hiddenRegionsOf = (snapshot: Snapshot, node: SelectableNode): readonly string[] => {
   if (snapshot.derp.hide.length === 0) return [];

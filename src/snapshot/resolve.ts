@@ -66,7 +66,8 @@ const addressesOf = (record: RegisteredNode, declared: readonly Address[] | unde
   );
 };
 
-const approves = (approved: Prefix, route: Prefix): boolean =>
+/** Whether an approval covers a route: a subnet covers its parts, an exit route only itself. */
+export const approves = (approved: Prefix, route: Prefix): boolean =>
   approved === route || (!isExitRoute(route) && !isExitRoute(approved) && prefixContains(approved, route));
 
 /** Attributes that the hosted service derives from what the client reports, and those set at run time. */

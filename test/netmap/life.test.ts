@@ -21,21 +21,28 @@ test('routers of one subnet share it; exit nodes and those who are cut off share
   assert.deepEqual([...found], [1, 2]);
 });
 
-test('a router that was away or silent counts as there since it is back', () => {
-  let nowMs = 1;
-  const life = createLife(() => nowMs);
+test('a router that was away or silent, and a subnet that it gave up, count as there since they are back', () => {
+  const life = createLife();
   const id = 1 as NodeId;
-  const lifeOf = () => {
-    const { alive, aliveSinceMs } = life.note(router(id, ['10.0.0.0/8'])).policyNode;
-    return [alive, aliveSinceMs];
+  const lifeOf = (...routes: string[]) => {
+    const { alive, carriesSince } = life.note(router(id, routes)).policyNode;
+    return [alive, ...(carriesSince ?? [])];
   };
-  assert.deepEqual(lifeOf(), [false, 0]);
+  const both = ['10.0.0.0/8', '10.1.0.0/16'];
+  assert.deepEqual(lifeOf(...both), [false, 0, 0]);
   life.setOnline(id, true);
-  assert.deepEqual(lifeOf(), [true, 1]);
-  nowMs = 2;
-  assert.deepEqual(lifeOf(), [true, 1], 'asking changes nothing');
+  const [, first, second] = lifeOf(...both);
+  assert.deepEqual(lifeOf(...both), [true, first, second], 'asking changes nothing');
+  assert.equal(first, second);
+  lifeOf('10.1.0.0/16');
+  const [, again, kept] = lifeOf(...both);
+  assert.ok(Number(again) > Number(first), 'withdrawn and advertised again');
+  assert.equal(kept, second);
   life.setSilent(id, true);
-  assert.deepEqual(lifeOf(), [false, 0]);
+  assert.deepEqual(lifeOf(...both), [false, 0, 0]);
   life.setSilent(id, false);
-  assert.deepEqual(lifeOf(), [true, 2]);
+  const [alive, back] = lifeOf(...both);
+  assert.ok(alive === true && Number(back) > Number(again));
+  lifeOf();
+  assert.ok(Number(lifeOf(...both)[1]) > Number(back), 'withdrawn altogether');
 });

@@ -6,7 +6,7 @@ import type { Prefix } from '../../src/base/address.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Outcome } from '../../src/base/outcome.ts';
 import type { ResolvedNode } from '../../src/netmap/resolve.ts';
-import { approveRoutes, declareNode, type FileEdit } from '../../src/server/edits.ts';
+import { approveRoutes, declareNode, withdrawRoutes, type FileEdit } from '../../src/server/edits.ts';
 
 const node = (more: object = {}): ResolvedNode =>
   ({
@@ -51,6 +51,46 @@ test('a file that is missing is made, and a tagged node is named by its tag', ()
   assert.ok(edit.ok);
   assert.equal(edit.value.before, undefined);
   assert.match(edit.value.after, /name: 'office-router',\s*tag: 'tag:router'/);
+});
+
+test('routes are withdrawn from what is said about the node alone; comments and the rest stay', () => {
+  const text = `{
+  routes: [
+    // All routers.
+    { node: { tag: 'tag:router' }, subnets: ['10.1.0.0/16'], exitNode: true },
+    {
+      node: { name: 'office-router', owner: 'bob@example.com' },
+      // Second floor.
+      subnets: ['10.1.0.0/16', '10.2.0.0/16'],
+      exitNode: true,
+    },
+    { node: { id: 'n4TP' }, subnets: ['10.3.0.0/16'] }, // by its id
+    { node: { name: 'office-router', owner: 'alice@example.com' }, subnets: ['10.1.0.0/16'] },
+  ],
+}
+`;
+  const withdraw = (...routes: string[]) =>
+    withdrawRoutes(files({ 'routes.json5': text }), node(), routes.length > 0 ? (routes as Prefix[]) : undefined);
+  const lines = (edit: Outcome<FileEdit>): string[] =>
+    text.split('\n').filter((line) => !after(edit).split('\n').includes(line)).map((line) => line.trim()); // prettier-ignore
+  assert.deepEqual(lines(withdraw('10.1.0.0/16')), ["subnets: ['10.1.0.0/16', '10.2.0.0/16'],"]);
+  assert.match(after(withdraw('10.1.0.0/16')), /subnets: \['10\.2\.0\.0\/16'\],\n {6}exitNode: true/);
+  assert.deepEqual(lines(withdraw('10.1.0.0/16', '10.2.0.0/16')), ["subnets: ['10.1.0.0/16', '10.2.0.0/16'],"]);
+  assert.deepEqual(lines(withdraw('10.3.0.0/16')), [
+    "{ node: { id: 'n4TP' }, subnets: ['10.3.0.0/16'] }, // by its id",
+  ]);
+  assert.equal(after(withdraw(...EXIT)).match(/exitNode: true/g)?.length, 1, "the tag's own stays");
+  const all = withdraw();
+  assert.ok(all.ok);
+  assert.equal(all.value.subject, 'Withdraw 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16, exit node of office-router');
+  assert.doesNotMatch(all.value.after, /bob@example|n4TP/);
+  assert.match(all.value.after, /alice@example\.com[\s\S]*10\.1\.0\.0/, 'another of that name');
+
+  const elsewhere = withdraw('10.1.0.0/16', '10.9.0.0/16');
+  assert.equal(after(elsewhere), 'server/approved-elsewhere');
+  assert.match(elsewhere.ok ? '' : elsewhere.reason, /approves 10\.9\.0\.0\/16 for office-router alone/);
+  assert.equal(after(withdrawRoutes(files({}), node(), undefined)), 'server/nothing-to-change');
+  assert.equal(after(approveRoutes(files({}), node(), [])), 'server/nothing-to-change');
 });
 
 test('a declaration names the node by its id and updates the entry that is there', () => {

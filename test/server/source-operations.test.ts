@@ -124,6 +124,10 @@ test('an edit is printed, or pushed to a branch of its own, or refused before it
   assert.equal(codeOf(await editRoutes(setUp, { mode: 'commit' })), 'source/push-refused', 'it is checked out');
   assert.equal(codeOf(await editRoutes(setUp, { routes: ['10.1.0.1/16'] })), 'http/bad-request');
   assert.equal(codeOf(await editRoutes(setUp, { mode: 'shout' })), 'http/bad-request');
+  const other = await run('post /edits/:what/:node', {}, '', { what: 'anything', node: 'office' });
+  assert.equal(codeOf(other), 'http/not-found');
+  const withdrawn = await run('post /edits/:what/:node', {}, '', { what: 'withdrawal', node: 'office' });
+  assert.equal(codeOf(withdrawn), 'server/nothing-to-change');
   const declare = async (body: object, node = 'office'): Promise<Outcome<unknown>> =>
     await run('post /edits/:what/:node', body, '', { what: 'declaration', node });
   assert.equal(codeOf(await declare({ tags: ['no-tag'] })), 'http/bad-request', 'the edited files would have errors');
