@@ -82,14 +82,13 @@ test('traffic moves to a router that is alive, and not back', () => {
         const isAlive = (id: NodeId): boolean => tailnet.node(id)?.policyNode.alive === true;
         let before = new Map<string, NodeId>();
         for (const it of steps) {
-          if (it.kind === 'online') tailnet.setOnline(it.id, it.on);
-          else if (it.kind === 'silent') tailnet.setSilent(it.id, it.on);
-          else {
+          if (it.kind === 'routes') {
             const was = records.get(it.id) as NodeRecord;
             const after = router(it.id, it.subnets);
             records.set(it.id, after);
             tailnet.apply([{ kind: 'node-changed', before: was, after, fields: ['hostinfo'] } as never]);
-          }
+          } else if (it.kind === 'online') tailnet.setOnline(it.id, it.on);
+          else tailnet.setSilent(it.id, it.on);
           const now = carriers(tailnet);
           for (const subnet of SUBNETS) {
             const offering = ROUTERS.filter((id) => offersOf(id).includes(subnet));
