@@ -247,6 +247,14 @@ export const catalogue = {
   'control/silent': 'The node did not answer in time',
   'control/unknown-check': 'There is no such SSH check, or its time is over',
 
+  // dns: records for certificates
+  'dns/unreachable': 'The name server that takes the records does not answer',
+  'dns/unsigned': 'An answer of the name server is not signed by the key',
+  'dns/refused': 'The name server did not take the record',
+  'dns/late': 'The record did not reach all name servers of the zone in time',
+  'dns/command': 'The command that publishes records failed',
+  'dns/busy': 'Too many certificates are being made at once',
+
   // lint: what is probably not meant
   'lint/no-rules': 'The policy has no rules and allows everything',
   'lint/allow-all': 'A rule lets everybody reach everything',
@@ -286,6 +294,8 @@ export const catalogue = {
   'lint/broad-auto-approver': 'Routes are approved for too much or too many',
   'lint/resolver-without-route': 'A nameserver cannot be reached',
   'lint/dns-loop': 'A nameserver is the client itself',
+  'lint/unknown-doh': 'A DNS-over-HTTPS URL is none that clients can ask',
+  'lint/nextdns-profile': 'An attribute names no profile of NextDNS',
   'lint/split-dns-over-magicdns': 'Split DNS holds the names of the nodes',
   'lint/record-over-node': 'An extra record lies among the names of the nodes',
   'lint/repeated-record': 'An extra record is given twice or beside a CNAME',

@@ -6,6 +6,7 @@ import type { Outcome } from '../base/outcome.ts';
 import type { NodeKey } from '../keys/text.ts';
 import type { NodeAttribute, NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import {
   decodeAuditLogRequest,
   decodeFeatureRequest,
@@ -15,10 +16,13 @@ import {
   type FeatureResponse,
 } from '../wire/errand.ts';
 import type { Call, Handler } from './connection.ts';
+import { createChallengeErrand } from './challenge.ts';
 import { noteNode, type DnsPublisher, type MapSource, type Note } from './ports.ts';
 import type { Standing } from './standing.ts';
 
 export interface ErrandPorts {
+  readonly now: () => number;
+  readonly snapshot: () => Snapshot;
   readonly registry: Registry;
   readonly netmap: MapSource;
   readonly standing: Standing;
@@ -36,21 +40,20 @@ export interface Errands {
 }
 
 const EMPTY_OBJECT = utf8('{}');
-const CHALLENGE = '_acme-challenge.';
 
-/** What a node must be able to do for a feature to count as switched on. */
-const FEATURE_CAPABILITIES: Readonly<Record<string, string>> = { serve: 'https', https: 'https' };
+type Certificates = 'on' | 'off' | 'no records';
 
-const featureAnswer = (feature: string, capabilities: Readonly<Record<string, unknown>>): FeatureResponse => {
-  const needed = FEATURE_CAPABILITIES[feature];
-  if (needed !== undefined && needed in capabilities) return { Complete: true };
-  if (feature === 'funnel')
-    return { Complete: false, Text: 'Funnel needs public ingress, which this server does not have.' };
-  return { Complete: false, Text: `«${feature}» is not switched on in this tailnet; ask an administrator.` };
+/** `tailscale serve` and `tailscale funnel` print the text, and go on only where the answer is that all is there. */
+const featureAnswer = (feature: string, https: Certificates): FeatureResponse => {
+  if (feature === 'funnel') return { Text: 'Funnel is not available: it lets the internet in through servers that a private tailnet has not. «tailscale serve» shows the same to the machines of your tailnet.' }; // prettier-ignore
+  if (feature !== 'serve' && feature !== 'https') return { Text: `This server knows no feature «${feature}».` };
+  if (https === 'on') return { Complete: true };
+  const missing = https === 'off' ? 'HTTPS is off in this tailnet: an administrator can switch it on in tailnet.json5.' : 'HTTPS is on in this tailnet, but its server was not told where to publish DNS records, so there are no certificates yet.'; // prettier-ignore
+  return { Text: `${missing} Without certificates, «tailscale serve --http=80 …» works.` };
 };
 
 export const createErrands = (ports: ErrandPorts): Errands => {
-  const { netmap, note, registry, standing } = ports;
+  const { note, registry, standing } = ports;
 
   /** Reads the request and finds the node that it is about; a refusal is the answer. */
   const errand =
@@ -73,25 +76,11 @@ export const createErrands = (ports: ErrandPorts): Errands => {
     };
 
   return {
-    setDns: errand(decodeSetDnsRequest, async (call, request, node) => {
-      const fqdn = netmap.node(node.id)?.fqdn;
-      const isOwn = request.Type === 'TXT' && request.Name === `${CHALLENGE}${fqdn}`;
-      if (!isOwn) {
-        call.answer(403, `${request.Name} is not the challenge of this machine's name`);
-        return;
-      }
-      if (!ports.publishDns) {
-        call.answer(501, 'this server publishes no DNS records, so it cannot help with certificates');
-        return;
-      }
-      // The client tells the certificate authority at once: answer when the record is there.
-      const published = await ports.publishDns({ name: request.Name, value: request.Value });
-      if (published.ok) call.answer(200, EMPTY_OBJECT);
-      else call.answer(502, published.reason);
-    }),
-    feature: errand(decodeFeatureRequest, (call, request, node) => {
-      const capabilities = netmap.population.node(node.id) ? netmap.population.capsFor(node.id) : {};
-      call.answer(200, utf8(JSON.stringify(featureAnswer(request.Feature, capabilities))));
+    setDns: errand(decodeSetDnsRequest, createChallengeErrand(ports)),
+    feature: errand(decodeFeatureRequest, (call, request) => {
+      const declared = ports.snapshot().tailnet.features.https;
+      const https = !declared ? 'off' : ports.publishDns ? 'on' : 'no records';
+      call.answer(200, utf8(JSON.stringify(featureAnswer(request.Feature, https))));
     }),
     auditLog: errand(decodeAuditLogRequest, (call, request, node) => {
       note('info', 'client audit log', { ...noteNode(node), action: request.Action, details: request.Details });

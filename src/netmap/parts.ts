@@ -76,11 +76,13 @@ export const writeParts = (
   // The name of the node itself is in it.
   if ((dirty & (PART.dns | PART.self)) !== 0) {
     const names = snapshot.tailnet.features.https ? JSON.stringify([entry.node.fqdn]) : '';
-    const version = `${dns.version}${names}`;
+    const personal = world.personalDns(entry);
+    const version = `${personal === undefined ? dns.version : digest(personal)}${names}`;
     if (sent.dns !== version) {
       sent.dns = version;
       to.field('DNSConfig');
-      to.fragment(dns.fragment);
+      if (personal === undefined) to.fragment(dns.fragment);
+      else to.text(personal);
       to.text(names === '' ? '}' : `,"CertDomains":${names}}`);
     }
   }

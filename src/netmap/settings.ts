@@ -8,24 +8,31 @@ import { isNamed } from '../config/derp.ts';
 import type { DerpNode as DeclaredDerpNode, DerpRegion as DeclaredRegion } from '../config/derp.ts';
 import { relayRegions, scoreOf } from '../snapshot/relays.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { nextDnsAddress, profileNameservers, type NextDns } from './nextdns.ts';
 import { flattenRecords } from './records.ts';
 import type { NodeAddresses } from './records.ts';
 
-const resolverOf = ({ address, useWithExitNode }: Nameserver): Resolver => ({
-  Addr: address,
-  ...(useWithExitNode && { UseWithExitNode: true }),
-});
-
-/** The same for every node; `CertDomains` is added for each. */
-export const dnsConfigOf = ({ dns, tailnet }: Snapshot, nodeAddresses: NodeAddresses = () => []): DnsConfig => {
-  const nameservers = dns.nameservers.map(resolverOf);
+/** The same for every node but for what NextDNS is told; `CertDomains` is added for each. */
+export const dnsConfigOf = (
+  { dns, tailnet }: Snapshot,
+  nodeAddresses: NodeAddresses = () => [],
+  personal: NextDns = {},
+): DnsConfig => {
+  const resolverOf = ({ address, useWithExitNode }: Pick<Nameserver, 'address' | 'useWithExitNode'>): Resolver => ({
+    Addr: nextDnsAddress(address, personal),
+    ...(useWithExitNode && { UseWithExitNode: true }),
+  });
+  const declared =
+    personal.profile === undefined ? dns.nameservers : profileNameservers(dns.nameservers, personal.profile);
+  const override = personal.profile !== undefined || dns.overrideLocalDns;
+  const nameservers = declared.map(resolverOf);
   const routes: Record<string, readonly Resolver[]> = {};
   for (const { suffix, nameservers } of dns.splitDns) routes[`${suffix}.`] = nameservers.map(resolverOf);
   if (dns.magicDns) routes[`${tailnet.baseDomain}.`] = [];
   const records = flattenRecords(dns.extraRecords, nodeAddresses);
   const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;
   return {
-    ...(nameservers.length > 0 && (dns.overrideLocalDns ? { Resolvers: nameservers } : { FallbackResolvers: nameservers })), // prettier-ignore
+    ...(nameservers.length > 0 && (override ? { Resolvers: nameservers } : { FallbackResolvers: nameservers })), // prettier-ignore
     ...(Object.keys(routes).length > 0 && { Routes: routes }),
     ...(domains.length > 0 && { Domains: [...new Set(domains)] }),
     ...(dns.magicDns && { Proxied: true }),
@@ -84,11 +91,11 @@ export const derpMapOf = (
 };
 
 /** What the server offers to every node; the policy adds what it and the owner's role give. Keys whose value is null only count by being there. */
-export const baselineCaps = ({ tailnet }: Snapshot): CapMap => ({
+export const baselineCaps = ({ tailnet }: Snapshot, certificates: boolean): CapMap => ({
   ...(tailnet.features.taildrop && { 'https://tailscale.com/cap/file-sharing': null }),
   ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
   ...(tailnet.features.tailnetLock && { 'https://tailscale.com/cap/tailnet-lock': null }),
-  ...(tailnet.features.https && { https: null }),
+  ...(tailnet.features.https && certificates && { https: null }),
   'default-auto-update': [tailnet.nodes.autoUpdate],
   'store-appc-routes': null,
   'tailnet-display-name': [tailnet.displayName],

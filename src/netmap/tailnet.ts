@@ -34,6 +34,8 @@ export interface TailnetOptions {
   readonly nowMs: () => number;
   /** The relay inside the server as a region of the DERP map; null where none runs. Served while the snapshot wants it. */
   readonly embeddedRegion: DerpRegion | null;
+  /** Whether the server can publish what certificates need: without, clients learn that HTTPS is not there. By default yes. */
+  readonly certificates?: boolean;
   /** How many bytes of compressed fragments may be kept for sharing; 64 MiB by default. */
   readonly fragmentBytes?: number;
 }
@@ -134,7 +136,7 @@ export const createTailnet = (
   options: TailnetOptions,
   rules: Rules = RULES,
 ): Tailnet => {
-  const { nowMs, embeddedRegion, fragmentBytes = FRAGMENT_BYTES } = options;
+  const { nowMs, embeddedRegion, certificates = true, fragmentBytes = FRAGMENT_BYTES } = options;
   const life = createLife();
   const people = new Map<UserId, PolicyUser>();
   const personById = (id: UserId): PolicyUser | undefined => people.get(id);
@@ -149,7 +151,7 @@ export const createTailnet = (
   const world = createWorld(
     snapshot,
     rules.populate(snapshot, takingPart(resolved), personById),
-    embeddedRegion,
+    { embeddedRegion, certificates },
     fragmentBytes,
   );
   const freeSlots: number[] = [];

@@ -18,6 +18,7 @@ import { createBudget, encodeFragment } from './fragment.ts';
 import type { Fragment, FragmentBudget } from './fragment.ts';
 import { createGathered } from './gathered.ts';
 import type { Gathered } from './gathered.ts';
+import { nextDnsOf, usesNextDns, type NextDns } from './nextdns.ts';
 import type { Order } from './order.ts';
 import { createOwners } from './owners.ts';
 import type { Owners } from './owners.ts';
@@ -46,6 +47,8 @@ export interface World {
   snapshot: Snapshot;
   population: Population;
   readonly embeddedRegion: DerpRegion | null;
+  /** Whether the server can help nodes to certificates, where the snapshot wants it. */
+  readonly certificates: boolean;
   /** The stamp of the last change. */
   stamp: number;
   readonly entries: Map<NodeId, Entry>;
@@ -63,6 +66,8 @@ export interface World {
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
+  /** DNS as NextDNS has it for one node; undefined where that plays no part. */
+  personalDns: (entry: Entry) => string | undefined;
   /** Names of nodes that records in dns.json5 are aliases of. */
   aliasedNodes: ReadonlySet<string>;
   /** What a node sees; the same object for all nodes to which the policy room gives the same set. */
@@ -131,15 +136,25 @@ export const readDns = (world: World): boolean => {
     }
   }
   const { version } = world.dns;
+  const { snapshot } = world;
+  const addressesOf = (fqdn: string): readonly Address[] => found.get(fqdn) ?? [];
   // Open at the end: each node adds the names that it may have certificates for.
-  world.dns = sharedPart(JSON.stringify(dnsConfigOf(world.snapshot, (fqdn) => found.get(fqdn) ?? [])).slice(0, -1));
+  const textOf = (personal?: NextDns): string =>
+    JSON.stringify(dnsConfigOf(snapshot, addressesOf, personal)).slice(0, -1);
+  const isDeclared = usesNextDns(snapshot.dns);
+  world.dns = sharedPart(textOf());
+  world.personalDns = ({ id, node }) => {
+    const { population } = world;
+    const personal = population.node(id) && nextDnsOf(population.capsFor(id), isDeclared, node);
+    return personal && textOf(personal);
+  };
   return world.dns.version !== version;
 };
 
 export const createWorld = (
   snapshot: Snapshot,
   population: Population,
-  embeddedRegion: DerpRegion | null,
+  { embeddedRegion, certificates }: Pick<World, 'embeddedRegion' | 'certificates'>,
   fragmentBytes: number,
 ): World => {
   const slots: (Entry | undefined)[] = [];
@@ -161,6 +176,7 @@ export const createWorld = (
     snapshot,
     population,
     embeddedRegion,
+    certificates,
     stamp: 0,
     entries: new Map(),
     slots,
@@ -173,6 +189,7 @@ export const createWorld = (
     publicRegions: [],
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
+    personalDns: () => undefined,
     aliasedNodes: new Set(),
     seenBy: (id) => {
       // The version tells changes of one population apart, the object tells populations apart: sets belong to one.

@@ -62,6 +62,27 @@ export const SETTINGS = [
   { name: 'acmeDirectory', kind: 'text', value: 'URL', about: 'get a certificate for --url from this ACME server' },
   { name: 'acmeEmail', kind: 'text', value: 'ADDRESS', about: 'contact for the ACME account' },
   {
+    name: 'dnsServer',
+    kind: 'text',
+    value: 'HOST:PORT',
+    about: 'name server that takes the certificate challenges of nodes (RFC 2136)',
+  },
+  { name: 'dnsKeyName', kind: 'text', value: 'NAME', about: 'name of the key for these updates (TSIG)' },
+  {
+    name: 'dnsKeyAlgorithm',
+    kind: 'choice',
+    choices: ['hmac-sha256', 'hmac-sha512'],
+    about: 'what the key signs with; hmac-sha256 by default',
+  },
+  { name: 'dnsKey', kind: 'text', secret: true, about: 'the key for these updates, base64' },
+  {
+    name: 'dnsSecondaries',
+    kind: 'text',
+    value: 'HOST:PORT,…',
+    about: 'other name servers of the zone, waited for until they have a challenge',
+  },
+  { name: 'dnsCommand', kind: 'path', value: 'FILE', about: 'program that publishes challenges instead of dnsServer' },
+  {
     name: 'httpListen',
     kind: 'text',
     value: 'HOST:PORT|off',

@@ -42,6 +42,7 @@ import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
+import { openDnsPublisher } from './publish-dns.ts';
 import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
@@ -255,10 +256,19 @@ const assemble = async (
       : undefined;
   if (stun) teardown.push('stun', () => stun.close());
 
+  const dnsPublisher = openDnsPublisher({
+    settings,
+    dataFolder,
+    now,
+    note: (level, event, fields) => log[level](fields, event),
+  });
+  if (dnsPublisher) teardown.push('certificate challenges', () => dnsPublisher.close());
+
   // Then clients see the proxy's certificate, and verify it by its name.
   const isBehindProxy = settings.trustedProxies !== undefined && url.protocol === 'https:';
   const tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
     nowMs: now,
+    certificates: dnsPublisher !== undefined,
     embeddedRegion:
       settings.relay === false
         ? null
@@ -292,6 +302,7 @@ const assemble = async (
       netmap: tailnet,
       meter: metrics,
       note: (level, event, fields) => log[level](fields ?? {}, event),
+      ...(dnsPublisher && { publishDns: dnsPublisher.publish }),
     },
     { url: url.origin },
   );

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { utf8, utf8Text } from '../../src/base/bytes.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { accept } from '../../src/base/outcome.ts';
-import { authKeyOf, newNodeKey, openWorld, type Client, type MapReader, type World } from './world.ts';
+import { authKeyOf, newNodeKey, openWorld, snapshotOf, type Client, type MapReader, type World } from './world.ts';
 
 let world: World;
 const published: object[] = [];
@@ -66,26 +66,53 @@ test('a call into the client carries a raw request and gives its raw answer', as
   assert.equal(answer.ok && utf8Text(answer.value), 'HTTP/1.1 200 OK\r\n\r\nhi');
 });
 
-test('set-dns publishes the challenge of the node’s own name and nothing else', async () => {
+const https = (on: boolean) => ({ 'tailnet.json5': { name: 'example.com', baseDomain: 'tail.example', features: { https: on } } }); // prettier-ignore
+const PROOF = 'p'.repeat(43);
+
+test('set-dns publishes the proof of the node’s own name and nothing else', async () => {
   const { client, NodeKey, id } = await join();
   const name = world.registry.view.nodes.get(id)!.name;
-  const ask = (Name: string, Type = 'TXT') =>
-    client.request('POST', '/machine/set-dns', { NodeKey, Name, Type, Value: 'proof' });
+  const ask = async (Name: string, Type = 'TXT', Value = PROOF) =>
+    client.request('POST', '/machine/set-dns', { NodeKey, Name, Type, Value });
   const own = `_acme-challenge.${name}.tail.example`;
+  assert.equal((await ask(own)).status, 403, 'HTTPS is off');
+  world.setSnapshot(snapshotOf(https(true)));
   assert.deepEqual((await ask(own)).json, {});
-  assert.deepEqual(published, [{ name: own, value: 'proof' }]);
-  for (const [Name, Type] of [
-    [own, 'A'],
-    ['_acme-challenge.other.tail.example', 'TXT'],
-    [`${name}.tail.example`, 'TXT'],
-  ])
-    assert.equal((await ask(Name!, Type)).status, 403);
+  assert.deepEqual(published, [{ name: own, value: PROOF }]);
+  for (const [Name, Type, Value, status] of [
+    [own, 'A', PROOF, 403],
+    ['_acme-challenge.other.tail.example', 'TXT', PROOF, 403],
+    [`_acme-challenge.sub.${name}.tail.example`, 'TXT', PROOF, 403],
+    [`${name}.tail.example`, 'TXT', PROOF, 403],
+    [own, 'TXT', 'v=spf1 +all', 400],
+    [own, 'TXT', `${PROOF}p`, 400],
+  ] as const)
+    assert.equal((await ask(Name, Type, Value)).status, status);
+  assert.equal(published.length, 1);
+  const { client: other } = await join();
+  const stolen = await other.request('POST', '/machine/set-dns', { NodeKey, Name: own, Type: 'TXT', Value: PROOF });
+  assert.notEqual(stolen.status, 200, 'the node key of another machine');
+  for (let i = 2; i <= 10; i++) assert.equal((await ask(own)).status, 200);
+  const { status, text } = await ask(own);
+  assert.deepEqual([status, /within an hour/.test(text)], [429, true]);
+  world.setSnapshot(snapshotOf(https(false)));
+});
+
+test('what a client is told when a feature is not there, or is', async () => {
+  const { client, NodeKey } = await join();
+  const ask = async (Feature: string) =>
+    (await client.request('POST', '/machine/feature/query', { NodeKey, Feature })).json;
+  assert.match(String((await ask('serve'))['Text']), /HTTPS is off.*tailscale serve --http=80/);
+  world.setSnapshot(snapshotOf(https(true)));
+  assert.deepEqual(await ask('serve'), { Complete: true });
+  assert.match(String((await ask('funnel'))['Text']), /^Funnel is not available/);
+  assert.match(String((await ask('teleport'))['Text']), /no feature «teleport»/);
+  world.setSnapshot(snapshotOf(https(false)));
 });
 
 test('the small requests are answered as clients expect', async () => {
   const { client, NodeKey, id } = await join();
   const post = (path: string, body: object) => client.request('POST', `/machine/${path}`, { NodeKey, ...body });
-  assert.match(String((await post('feature/query', { Feature: 'funnel' })).json['Text']), /public ingress/);
   assert.equal((await post('audit-log', { Action: 'DISCONNECT_NODE', Details: 'lunch' })).status, 200);
   assert.equal((await post('update-health', { Subsys: 'dns', Error: 'broken' })).status, 204);
   const Update = { 'custom:tier': 'gold', 'node:os': 'forged' };

@@ -22,6 +22,7 @@ const ROOMS: readonly { room: string; pure?: boolean; owns?: readonly string[] }
   { room: 'netmap', pure: true },
   { room: 'derp', owns: ['ws'] },
   { room: 'source', owns: ['isomorphic-git', 'chokidar', 'openpgp'] },
+  { room: 'dns' },
   { room: 'identity', owns: ['openid-client'] },
   { room: 'control' },
   { room: 'http', owns: ['koa', '@koa/router', 'prom-client'] },

@@ -176,9 +176,9 @@ test('relays of derp.json5 stand over those of the policy, and these over those 
 });
 
 test('features that are off are not offered', () => {
-  const on = baselineCaps(snapshotOf({}));
+  const on = baselineCaps(snapshotOf({}), true);
   assert.ok('https://tailscale.com/cap/ssh' in on && 'https://tailscale.com/cap/file-sharing' in on);
   const features = { ssh: false, taildrop: false, https: true };
-  const off = baselineCaps(snapshotOf({ 'tailnet.json5': { name: 'example.com', baseDomain: 'tail.example.com', features } })); // prettier-ignore
+  const off = baselineCaps(snapshotOf({ 'tailnet.json5': { name: 'example.com', baseDomain: 'tail.example.com', features } }), true); // prettier-ignore
   assert.deepEqual(Object.keys(off).sort(), ['default-auto-update', 'https', 'store-appc-routes', 'tailnet-display-name']); // prettier-ignore
 });

@@ -13,6 +13,7 @@ import {
 } from '../../base/address.ts';
 import type { Span } from '../../base/diagnostic.ts';
 import type { Nameserver } from '../../config/dns.ts';
+import { isKnownDoh, isNextDnsProfile } from '../../config/doh.ts';
 import { TAILNET_RANGES } from '../../config/tailnet.ts';
 import { TAILNET_SET } from '../../policy/ranges.ts';
 import { setCovers } from '../../base/ipset.ts';
@@ -188,6 +189,41 @@ const dnsLoop: LintRule = {
   },
 };
 
+const unknownDoh: LintRule = {
+  code: 'lint/unknown-doh',
+  severity: 'warning',
+  *check(subject) {
+    for (const { address, at } of nameservers(subject)) {
+      if (!address.startsWith('https://') || isKnownDoh(address)) continue;
+      yield {
+        span: at,
+        message: `Clients do not know the addresses of \`${new URL(address).host}\`, or no such path of it, and never ask it.`,
+        help: 'They know Cloudflare, Google, Quad9, Mullvad, Wikimedia, Control D, CIRA and NextDNS. Give the address of a nameserver instead.',
+      };
+    }
+  },
+};
+
+const NEXTDNS = 'nextdns:';
+
+const nextDnsProfile: LintRule = {
+  code: 'lint/nextdns-profile',
+  severity: 'warning',
+  *check({ policy }) {
+    for (const { attributes, at } of policy?.nodeAttrs ?? []) {
+      const own = attributes.filter((name) => name.startsWith(NEXTDNS) && name !== 'nextdns:no-device-info');
+      for (const name of own) {
+        if (isNextDnsProfile(name.slice(NEXTDNS.length))) continue;
+        yield {
+          span: at,
+          message: `\`${name}\` names no profile of NextDNS, so it does nothing.`,
+          help: 'A profile is in hex, such as `nextdns:abc123`; `nextdns:no-device-info` is the other one that there is.',
+        };
+      }
+    }
+  },
+};
+
 const under = (name: string, domain: string): boolean => name === domain || name.endsWith(`.${domain}`);
 
 const splitOverBase: LintRule = {
@@ -350,6 +386,8 @@ export const NETWORK_RULES: readonly LintRule[] = [
   broadApprover,
   resolverWithoutRoute,
   dnsLoop,
+  unknownDoh,
+  nextDnsProfile,
   splitOverBase,
   recordOverNode,
   repeatedRecord,
