@@ -290,6 +290,7 @@ export const catalogue = {
   'lint/untested-tag': 'No test names a tag that rules give access to',
   'lint/route-without-access': 'A subnet is approved that nobody may reach',
   'lint/exit-node-without-access': 'An exit node is approved that nobody may use',
+  'lint/priority-without-exit-node': 'A priority as an exit node where none is approved',
   'lint/overlapping-routes': 'Two approved subnets overlap',
   'lint/broad-auto-approver': 'Routes are approved for too much or too many',
   'lint/resolver-without-route': 'A nameserver cannot be reached',

@@ -118,6 +118,14 @@ export const formats = {
     example: '2027-01-31',
   },
   'stable-id': { explain: matches(/^n[0-9a-z]{1,12}TP$/, 'is no stable id'), example: 'n4fTP' },
+  'country-code': {
+    explain: matches(/^[A-Z]{2}$/, 'is no country code: two capital letters of ISO 3166-1'),
+    example: 'FI',
+  },
+  'city-code': {
+    explain: matches(/^[A-Z0-9]{2,8}$/, 'is no city code: two to eight capital letters and digits'),
+    example: 'HEL',
+  },
   'key-id': {
     explain: matches(/^[A-Za-z0-9]{1,32}$/, 'is no key id: letters and digits, at most 32'),
     example: 'k7Qm2',

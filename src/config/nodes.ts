@@ -3,6 +3,7 @@
 import { familyOf, parseAddress, type Address } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
 import type { Tag } from '../base/ids.ts';
+import type { Location } from '../wire/hostinfo.ts';
 import { reportDuplicates, type Reading } from './reading.ts';
 import { readSelector, selectorKey, type NodeSelector, type SelectorFile } from './selector.ts';
 import { expiryMs } from './tailnet.ts';
@@ -17,10 +18,22 @@ export interface NodeDeclaration {
   readonly addresses?: readonly Address[];
   /** Life of the node key from its login; null means that it does not expire. */
   readonly keyExpiryMs?: number | null;
+  /** Where it stands, as exit nodes are listed and suggested. */
+  readonly location?: Location;
   readonly approved?: boolean;
   /** Cut off, but not forgotten. */
   readonly disabled?: boolean;
   readonly at: Span;
+}
+
+interface LocationFile {
+  readonly country?: string;
+  readonly countryCode?: string;
+  readonly city?: string;
+  readonly cityCode?: string;
+  readonly latitude?: number;
+  readonly longitude?: number;
+  readonly priority?: number;
 }
 
 interface NodeFile {
@@ -29,9 +42,40 @@ interface NodeFile {
   readonly tags?: readonly string[];
   readonly addresses?: readonly string[];
   readonly keyExpiry?: string;
+  readonly location?: LocationFile;
   readonly approved?: boolean;
   readonly disabled?: boolean;
 }
+
+/**
+ * Clients group exit nodes by the codes alone and then show the name of the first, so a name needs its code, and a city the
+ * code that tells it from others.
+ */
+const readLocation = (file: LocationFile, i: number, reading: Reading): Location => {
+  for (const [field, code] of [
+    ['country', 'countryCode'],
+    ['city', 'cityCode'],
+    ['cityCode', 'countryCode'],
+  ] as const) {
+    if (file[field] === undefined || file[code] !== undefined) continue;
+    reading.report({
+      code: 'config/missing-field',
+      span: reading.keyAt('nodes', i, 'location', field),
+      message: `\`${field}\` needs \`${code}\` beside it.`,
+      help: 'Clients put exit nodes together by these codes, and would mix up those without.',
+    });
+  }
+  const { country, countryCode, city, cityCode, latitude, longitude, priority } = file;
+  return {
+    ...(country === undefined ? {} : { Country: country }),
+    ...(countryCode === undefined ? {} : { CountryCode: countryCode }),
+    ...(city === undefined ? {} : { City: city }),
+    ...(cityCode === undefined ? {} : { CityCode: cityCode }),
+    ...(latitude === undefined ? {} : { Latitude: latitude }),
+    ...(longitude === undefined ? {} : { Longitude: longitude }),
+    ...(priority === undefined ? {} : { Priority: priority }),
+  };
+};
 
 const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[] => {
   const selector = readSelector(file.node, ['nodes', i, 'node'], reading);
@@ -73,6 +117,7 @@ const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[
       ...(file.tags === undefined ? {} : { tags: file.tags as readonly Tag[] }),
       ...(addresses === undefined ? {} : { addresses }),
       ...(file.keyExpiry === undefined ? {} : { keyExpiryMs: expiryMs(file.keyExpiry) }),
+      ...(file.location === undefined ? {} : { location: readLocation(file.location, i, reading) }),
       ...(file.approved === undefined ? {} : { approved: file.approved }),
       ...(file.disabled === undefined ? {} : { disabled: file.disabled }),
       at: reading.at('nodes', i),

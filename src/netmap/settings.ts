@@ -6,6 +6,7 @@ import type { DerpMap, DerpNode, DerpRegion } from '../wire/derp.ts';
 import type { Nameserver } from '../config/dns.ts';
 import { isNamed } from '../config/derp.ts';
 import type { DerpNode as DeclaredDerpNode, DerpRegion as DeclaredRegion } from '../config/derp.ts';
+import { hasExitPriorities } from '../snapshot/lookup.ts';
 import { relayRegions, scoreOf } from '../snapshot/relays.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { nextDnsAddress, profileNameservers, type NextDns } from './nextdns.ts';
@@ -91,12 +92,18 @@ export const derpMapOf = (
 };
 
 /** What the server offers to every node; the policy adds what it and the owner's role give. Keys whose value is null only count by being there. */
-export const baselineCaps = ({ tailnet }: Snapshot, certificates: boolean): CapMap => ({
-  ...(tailnet.features.taildrop && { 'https://tailscale.com/cap/file-sharing': null }),
-  ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
-  ...(tailnet.features.tailnetLock && { 'https://tailscale.com/cap/tailnet-lock': null }),
-  ...(tailnet.features.https && certificates && { https: null }),
-  'default-auto-update': [tailnet.nodes.autoUpdate],
-  'store-appc-routes': null,
-  'tailnet-display-name': [tailnet.displayName],
-});
+export const baselineCaps = (snapshot: Snapshot, certificates: boolean): CapMap => {
+  const { tailnet } = snapshot;
+  return {
+    ...(tailnet.features.taildrop && { 'https://tailscale.com/cap/file-sharing': null }),
+    ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
+    ...(tailnet.features.tailnetLock && { 'https://tailscale.com/cap/tailnet-lock': null }),
+    ...(tailnet.features.https && certificates && { https: null }),
+    'default-auto-update': [tailnet.nodes.autoUpdate],
+    'store-appc-routes': null,
+    'suggest-exit-node-ui': null,
+    // Without it, clients suggest the exit node of the nearest relay and don't look at priorities.
+    ...(hasExitPriorities(snapshot) && { 'traffic-steering': null }),
+    'tailnet-display-name': [tailnet.displayName],
+  };
+};

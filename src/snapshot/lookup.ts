@@ -64,3 +64,15 @@ export const hiddenRegionsOf = (snapshot: Snapshot, node: SelectableNode): reado
   const names = hidings(snapshot, node).flatMap(({ regions }) => regions.map(({ region }) => region));
   return [...new Set(names)].sort();
 };
+
+const steering = new WeakMap<Snapshot, boolean>();
+
+/** Whether some node is declared with a priority as an exit node: then clients go by these. */
+export const hasExitPriorities = (snapshot: Snapshot): boolean => {
+  let known = steering.get(snapshot);
+  if (known === undefined) {
+    known = snapshot.nodes.some(({ location }) => location?.Priority !== undefined);
+    steering.set(snapshot, known);
+  }
+  return known;
+};

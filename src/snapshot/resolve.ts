@@ -114,7 +114,9 @@ export const resolveNode = <R extends RegisteredNode>(
   const label = declaration?.name ?? record.name;
   const fqdn = `${label}.${snapshot.tailnet.baseDomain}`;
   const addresses = addressesOf(record, declaration?.addresses);
-  const hostinfo = decodeHostinfo(record.hostinfo) ?? {};
+  // A machine doesn't decide where it stands: that would let an exit node put itself before the others.
+  const { Location: _claimed, ...said }: Hostinfo = decodeHostinfo(record.hostinfo) ?? {};
+  const hostinfo: Hostinfo = { ...said, ...(declaration?.location && { Location: declaration.location }) };
   const routableIPs = hostinfo.RoutableIPs ?? [];
   const approved = [
     ...approvedRoutesOf(snapshot, { ...selectable, owner, tags }),

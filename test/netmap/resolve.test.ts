@@ -58,6 +58,19 @@ test('nodes.json5 goes over the name, the tags, one address and the approval', (
   assert.deepEqual([tagged.owner, tagged.ownerId, tagged.tags, tagged.authorized], [null, null, ['tag:web'], true]);
 });
 
+test('where a node stands is declared; what it says of it itself counts for nothing', () => {
+  const claimed = web({ hostinfo: { OS: 'linux', Location: { City: 'Atlantis', Priority: 1_000_000 } } });
+  assert.equal(resolve({}, claimed).hostinfo.Location, undefined);
+  const location = { country: 'Finland', countryCode: 'FI', city: 'Helsinki', cityCode: 'HEL', latitude: 60.2, longitude: 24.9 }; // prettier-ignore
+  const declare = (more: object) => ({ 'nodes.json5': { nodes: [{ node: { id: 'n1TP' }, location: { ...location, ...more } }] } }); // prettier-ignore
+  assert.deepEqual(resolve(declare({ priority: 7 }), claimed).hostinfo, {
+    OS: 'linux',
+    Location: { Country: 'Finland', CountryCode: 'FI', City: 'Helsinki', CityCode: 'HEL', Latitude: 60.2, Longitude: 24.9, Priority: 7 }, // prettier-ignore
+  });
+  const steers = (files: object): boolean => 'traffic-steering' in baselineCaps(snapshotOf({ ...files }), false);
+  assert.deepEqual([steers({}), steers(declare({})), steers(declare({ priority: 7 }))], [false, false, true]);
+});
+
 test('a node takes part as long as its owner is somebody of the tailnet', () => {
   const owned = (login: string): ResolvedNode => resolve({}, web({ login: login as NodeRecord['login'] }));
   assert.equal(owned('bob@example.com').authorized, true);
@@ -180,5 +193,5 @@ test('features that are off are not offered', () => {
   assert.ok('https://tailscale.com/cap/ssh' in on && 'https://tailscale.com/cap/file-sharing' in on);
   const features = { ssh: false, taildrop: false, https: true };
   const off = baselineCaps(snapshotOf({ 'tailnet.json5': { name: 'example.com', baseDomain: 'tail.example.com', features } }), true); // prettier-ignore
-  assert.deepEqual(Object.keys(off).sort(), ['default-auto-update', 'https', 'store-appc-routes', 'tailnet-display-name']); // prettier-ignore
+  assert.deepEqual(Object.keys(off).sort(), ['default-auto-update', 'https', 'store-appc-routes', 'suggest-exit-node-ui', 'tailnet-display-name']); // prettier-ignore
 });

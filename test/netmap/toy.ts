@@ -74,6 +74,7 @@ export const toySnapshot = (declared: ToyDeclared): Snapshot => {
       extraRecords: [],
     },
     policy: { document: null },
+    nodes: [],
     derpmap: [],
     derp: {
       embedded: true,

@@ -79,6 +79,23 @@ const exitWithoutAccess: LintRule = {
   },
 };
 
+const priorityWithoutExit: LintRule = {
+  code: 'lint/priority-without-exit-node',
+  severity: 'info',
+  *check({ policy, folder }) {
+    if (!folder.routes || !folder.nodes) return;
+    if (folder.routes.some(({ exitNode }) => exitNode) || (policy?.autoApprovers.exitNode.length ?? 0) > 0) return;
+    for (const { location, at } of folder.nodes) {
+      if (location?.Priority === undefined) continue;
+      yield {
+        span: at,
+        message: 'A priority is for exit nodes, and none is approved.',
+        help: 'Approve one in routes.json5 or in `autoApprovers.exitNode`, or remove the priority.',
+      };
+    }
+  },
+};
+
 const overlappingRoutes: LintRule = {
   code: 'lint/overlapping-routes',
   severity: 'info',
@@ -382,6 +399,7 @@ const hostOverTailnet: LintRule = {
 export const NETWORK_RULES: readonly LintRule[] = [
   routeWithoutAccess,
   exitWithoutAccess,
+  priorityWithoutExit,
   overlappingRoutes,
   broadApprover,
   resolverWithoutRoute,
