@@ -117,6 +117,13 @@ export const formats = {
     explain: (text) => (parseMoment(text, 'end') === undefined ? 'is no day and no moment with a zone' : undefined),
     example: '2027-01-31',
   },
+  'custom-attribute': {
+    explain: matches(
+      /^custom:[A-Za-z][A-Za-z0-9_]{0,49}$/,
+      'is no attribute of your own: `custom:`, a letter, then letters, digits and _, at most 50',
+    ),
+    example: 'custom:tier',
+  },
   'stable-id': { explain: matches(/^n[0-9a-z]{1,12}TP$/, 'is no stable id'), example: 'n4fTP' },
   'country-code': {
     explain: matches(/^[A-Z]{2}$/, 'is no country code: two capital letters of ISO 3166-1'),

@@ -21,6 +21,8 @@ export interface NodeDeclaration {
   /** Where it stands, as exit nodes are listed and suggested. */
   readonly location?: Location;
   readonly approved?: boolean;
+  /** Posture attributes, `custom:…`. */
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
   /** Cut off, but not forgotten. */
   readonly disabled?: boolean;
   readonly at: Span;
@@ -44,6 +46,7 @@ interface NodeFile {
   readonly keyExpiry?: string;
   readonly location?: LocationFile;
   readonly approved?: boolean;
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
   readonly disabled?: boolean;
 }
 
@@ -119,6 +122,7 @@ const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[
       ...(file.keyExpiry === undefined ? {} : { keyExpiryMs: expiryMs(file.keyExpiry) }),
       ...(file.location === undefined ? {} : { location: readLocation(file.location, i, reading) }),
       ...(file.approved === undefined ? {} : { approved: file.approved }),
+      ...(file.attributes === undefined ? {} : { attributes: file.attributes }),
       ...(file.disabled === undefined ? {} : { disabled: file.disabled }),
       at: reading.at('nodes', i),
     },

@@ -4,8 +4,7 @@
 import { utf8 } from '../base/bytes.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { NodeKey } from '../keys/text.ts';
-import type { NodeAttribute, NodeRecord } from '../registry/record.ts';
-import type { Registry } from '../registry/registry.ts';
+import type { NodeRecord } from '../registry/record.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import {
   decodeAuditLogRequest,
@@ -23,7 +22,6 @@ import type { Standing } from './standing.ts';
 export interface ErrandPorts {
   readonly now: () => number;
   readonly snapshot: () => Snapshot;
-  readonly registry: Registry;
   readonly netmap: MapSource;
   readonly standing: Standing;
   readonly note: Note;
@@ -53,7 +51,7 @@ const featureAnswer = (feature: string, https: Certificates): FeatureResponse =>
 };
 
 export const createErrands = (ports: ErrandPorts): Errands => {
-  const { note, registry, standing } = ports;
+  const { note, standing } = ports;
 
   /** Reads the request and finds the node that it is about; a refusal is the answer. */
   const errand =
@@ -86,15 +84,10 @@ export const createErrands = (ports: ErrandPorts): Errands => {
       note('info', 'client audit log', { ...noteNode(node), action: request.Action, details: request.Details });
       call.answer(200, EMPTY_OBJECT);
     }),
-    attributes: errand(decodeSetDeviceAttributesRequest, async (call, request, node) => {
-      const own = [...request.Update].filter(([name]) => name.startsWith('custom:'));
-      const attributes: Record<string, NodeAttribute | null> = Object.fromEntries(
-        own.map(([name, value]) => [name, value === null ? null : { value, expiresMs: null }]),
-      );
-      const outcome = await registry.apply({ kind: 'set-attributes', id: node.id, attributes });
-      if (outcome.ok) call.answer(200, EMPTY_OBJECT);
-      else call.answer(400, outcome.reason);
-    }),
+    // The policy lets machines in by their attributes, so a machine must not give itself any.
+    attributes: errand(decodeSetDeviceAttributesRequest, (call) =>
+      call.answer(403, 'attributes of machines are declared in the tailnet, in nodes.json5'),
+    ),
     health: errand(decodeHealthChangeRequest, (call, request, node) => {
       if (request.Error !== undefined)
         note('info', 'client health', { ...noteNode(node), subsystem: request.Subsys, error: request.Error });

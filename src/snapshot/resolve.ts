@@ -5,6 +5,7 @@ import { familyOf, isExitRoute, prefixContains } from '../base/address.ts';
 import type { Address, Prefix } from '../base/address.ts';
 import type { Json } from '../base/canonical.ts';
 import type { Login, NodeId, StableId, Tag, UserId } from '../base/ids.ts';
+import type { NodeDeclaration } from '../config/nodes.ts';
 import { autoApprovedRoutes } from '../policy/approve.ts';
 import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import { decodeHostinfo } from '../wire/hostinfo.ts';
@@ -70,8 +71,12 @@ const addressesOf = (record: RegisteredNode, declared: readonly Address[] | unde
 export const approves = (approved: Prefix, route: Prefix): boolean =>
   approved === route || (!isExitRoute(route) && !isExitRoute(approved) && prefixContains(approved, route));
 
-/** Attributes that the hosted service derives from what the client reports, and those set at run time. */
-const postureOf = (record: RegisteredNode, hostinfo: Hostinfo): ReadonlyMap<string, Json> => {
+/** Attributes that the hosted service derives from what the client reports, those set at run time, and over them the declared. */
+const postureOf = (
+  record: RegisteredNode,
+  hostinfo: Hostinfo,
+  declared: NodeDeclaration['attributes'],
+): ReadonlyMap<string, Json> => {
   const posture = new Map<string, Json>();
   const version = /^\d+\.\d+\.\d+/.exec(hostinfo.IPNVersion ?? '')?.[0];
   if (hostinfo.OS !== undefined) posture.set('node:os', hostinfo.OS.toLowerCase());
@@ -82,6 +87,7 @@ const postureOf = (record: RegisteredNode, hostinfo: Hostinfo): ReadonlyMap<stri
   }
   if (typeof hostinfo['StateEncrypted'] === 'boolean') posture.set('node:tsStateEncrypted', hostinfo['StateEncrypted']);
   for (const [name, { value }] of Object.entries(record.attributes)) posture.set(name, value);
+  for (const [name, value] of Object.entries(declared ?? {})) posture.set(name, value);
   return posture;
 };
 
@@ -150,7 +156,7 @@ export const resolveNode = <R extends RegisteredNode>(
       approvedRoutes,
       createdMs: record.createdMs,
       ...(approvedRoutes.length > 0 && { alive: online }),
-      posture: postureOf(record, hostinfo),
+      posture: postureOf(record, hostinfo, declaration?.attributes),
     },
   };
 };

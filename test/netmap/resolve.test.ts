@@ -92,9 +92,11 @@ test('routes are approved by hand, by the policy or at run time, never because t
   assert.deepEqual(resolve({}, wide).approvedRoutes, ['0.0.0.0/0'], 'an exit route approves no subnet');
 });
 
-test('posture attributes come from the client, and those set at run time beside them', () => {
+test('posture attributes come from the client, and those set at run time and declared beside them', () => {
   const { posture } = resolve(
-    {},
+    {
+      'nodes.json5': { nodes: [{ node: { id: 'n1TP' }, attributes: { 'custom:tier': 'iron', 'custom:rack': 7 } }] },
+    },
     web({
       hostinfo: { OS: 'macOS', OSVersion: '15.1', IPNVersion: '1.101.7-t123', StateEncrypted: true },
       attributes: { 'custom:tier': { value: 'gold', expiresMs: null } },
@@ -106,7 +108,8 @@ test('posture attributes come from the client, and those set at run time beside 
     'node:tsVersion': '1.101.7',
     'node:tsReleaseTrack': 'unstable',
     'node:tsStateEncrypted': true,
-    'custom:tier': 'gold',
+    'custom:tier': 'iron',
+    'custom:rack': 7,
   });
 });
 

@@ -91,6 +91,22 @@ const expiredSigner: LintRule = {
   },
 };
 
+const attributeByName: LintRule = {
+  code: 'lint/attribute-by-name',
+  severity: 'warning',
+  *check({ folder }) {
+    for (const { attributes, node, at } of folder.nodes ?? []) {
+      if (attributes === undefined || node.by === 'id' || node.name === undefined) continue;
+      const whose = node.by === 'owner' ? `of ${node.owner}` : `with ${node.tag}`;
+      yield {
+        span: at,
+        message: `Any machine ${whose} that is called \`${node.name}\` gets these attributes, and passes the postures that ask for them.`,
+        help: 'Select it by its `id`, which `tailplane nodes list` shows.',
+      };
+    }
+  },
+};
+
 const singleSigner: LintRule = {
   code: 'lint/single-signer',
   severity: 'info',
@@ -247,6 +263,7 @@ export const CUSTODY_RULES: readonly LintRule[] = [
   administratorKey,
   unlimitedCredential,
   expiredSigner,
+  attributeByName,
   singleSigner,
   singleAdministrator,
   publicDomain,

@@ -300,9 +300,16 @@ const ATTRIBUTES = [
 const unknownAttribute: LintRule = {
   code: 'lint/unknown-attribute',
   severity: 'warning',
-  *check({ policy }) {
+  *check({ policy, folder }) {
+    const declared = new Set((folder.nodes ?? []).flatMap(({ attributes = {} }) => Object.keys(attributes)));
     for (const { assertions } of policy?.postures.values() ?? []) {
       for (const { attribute, at } of assertions) {
+        if (attribute.startsWith('custom:') && !declared.has(attribute))
+          yield {
+            span: at,
+            message: `No entry of nodes.json5 gives a machine the attribute \`${attribute}\`, so the posture is never met.`,
+            help: `Declare it: { node: …, attributes: { '${attribute}': … } }.`,
+          };
         if (!/^(?:node|ip):/.test(attribute) || ATTRIBUTES.includes(attribute)) continue;
         yield {
           span: at,
