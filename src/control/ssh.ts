@@ -6,6 +6,7 @@ import { formatBase32, utf8 } from '../base/bytes.ts';
 import { parseNodeId, type NodeId } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import type { Random } from '../keys/crypto.ts';
+import type { SshDecision } from '../policy/population.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SshAction } from '../wire/ssh.ts';
 import type { Call } from './connection.ts';
@@ -16,6 +17,8 @@ const ID_BYTES = 20;
 /** The client asks again after half an hour; we answer before. */
 const HOLD_MS = 10 * 60_000;
 const MAX_CHECKS = 1000;
+/** Of one machine, so that none can take the room of all. */
+const MAX_CHECKS_OF_ONE = 50;
 /** How long a decision is remembered for its page, and for a client that lost the answer. */
 const DECIDED_MS = 60_000;
 
@@ -40,6 +43,7 @@ const ACCEPT: SshAction = {
   allowRemotePortForwarding: true,
 };
 const reject = (message: string): SshAction => ({ reject: true, message: `${message}\n` });
+const NOT_ALLOWED = reject('The policy of the tailnet does not allow this session.');
 
 export const createSshChecks = (ports: SshPorts): SshChecks => {
   const { netmap, now, registry } = ports;
@@ -48,6 +52,13 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
   const waiters = new Map<string, Set<() => void>>();
   /** When a confirmation was given, by who asks for what. */
   const passed = new Map<string, number>();
+
+  /** A node that is not let in, or that went while somebody waited, is in no policy. */
+  const decide = (source: NodeId, destination: NodeId, sshUser: string): SshDecision => {
+    const { population } = netmap;
+    const known = population.node(source) !== undefined && population.node(destination) !== undefined;
+    return known ? population.sshDecision(source, destination, sshUser) : { action: 'deny', checkPeriodMs: 0 };
+  };
 
   const forget = (): void => {
     for (const [id, check] of checks) if (check.expiresMs <= now()) checks.delete(id);
@@ -63,7 +74,8 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
 
   const open = (source: NodeId, destination: NodeId, sshUser: string, localUser: string): SshCheck | undefined => {
     forget();
-    if (checks.size >= MAX_CHECKS) return undefined;
+    const own = [...checks.values()].filter((check) => check.destination === destination);
+    if (checks.size >= MAX_CHECKS || own.length >= MAX_CHECKS_OF_ONE) return undefined;
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase();
     const createdMs = now();
     const expiresMs = createdMs + ports.loginMs;
@@ -92,9 +104,9 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     const localUser = call.query.get('local_user') ?? '';
     // The policy's own URL names the local user alone; in all that it gives out, the two are the same.
     const sshUser = call.query.get('ssh_user') ?? localUser;
-    const decision = netmap.population.sshDecision(source, destination, sshUser);
+    const decision = decide(source, destination, sshUser);
     if (decision.action === 'accept') return ACCEPT;
-    if (decision.action === 'deny') return reject('The policy of the tailnet does not allow this session.');
+    if (decision.action === 'deny') return NOT_ALLOWED;
     const subject = subjectOf(source, destination, localUser);
     if (now() - (passed.get(subject) ?? -Infinity) < decision.checkPeriodMs) return ACCEPT;
 
@@ -110,7 +122,10 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     const check = await decided(asked, call.gone);
     if (!check || check.state === 'pending') return { holdAndDelegate: actionUrl(asked) };
     if (check.state === 'denied') return reject('The session was refused.');
-    if (decision.checkPeriodMs > 0) passed.set(subject, now());
+    // While the person made up their mind, the policy may have changed its own.
+    const today = decide(source, destination, sshUser);
+    if (today.action === 'deny') return NOT_ALLOWED;
+    if (today.checkPeriodMs > 0) passed.set(subject, now());
     return ACCEPT;
   };
 

@@ -116,10 +116,12 @@ test('the small requests are answered as clients expect', async () => {
   assert.equal((await post('audit-log', { Action: 'DISCONNECT_NODE', Details: 'lunch' })).status, 200);
   assert.equal((await post('update-health', { Subsys: 'dns', Error: 'broken' })).status, 204);
   const Update = { 'custom:tier': 'gold', 'node:os': 'forged' };
-  assert.equal((await client.request('PATCH', '/machine/set-device-attr', { NodeKey, Update })).status, 200);
-  assert.deepEqual(world.registry.view.nodes.get(id)!.attributes, {
-    'custom:tier': { value: 'gold', expiresMs: null },
-  });
+  assert.equal((await client.request('PATCH', '/machine/set-device-attr', { NodeKey, Update })).status, 403);
+  assert.deepEqual(
+    world.registry.view.nodes.get(id)!.attributes,
+    {},
+    'a machine says nothing about itself to the policy',
+  );
 });
 
 test('an SSH session in check mode waits for a person', async (t) => {
@@ -157,6 +159,30 @@ test('an SSH session in check mode waits for a person', async (t) => {
     assert.equal((await held)['reject'], true);
   });
 
+  await t.test('confirmed too late: the policy denies by now', async () => {
+    world.netmap.sshDecision = check;
+    const held = ask(delegateOf(await ask(first)));
+    const open = world.control.sshChecks().find(({ state }) => state === 'pending');
+    world.netmap.sshDecision = { action: 'deny', checkPeriodMs: 0 };
+    assert.ok(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok);
+    assert.equal((await held)['reject'], true);
+    world.netmap.sshDecision = check;
+    assert.ok('holdAndDelegate' in (await ask(first)), 'and nothing is remembered of it');
+    for (const { id, state } of world.control.sshChecks())
+      if (state === 'pending') world.control.decideSshCheck(id, 'reject', 'alice');
+  });
+
+  await t.test('one machine can have so many checks open and no more', async () => {
+    const other = await join();
+    const path = `/machine/ssh/action/${source.id}/to/${other.id}?ssh_user=root&local_user=`;
+    const answers = [];
+    for (let n = 0; n < 51; n++) answers.push((await other.client.request('GET', `${path}${n}`)).json);
+    assert.equal(answers.filter((action) => 'holdAndDelegate' in action).length, 50);
+    assert.match(String(answers.at(-1)?.['message']), /Too many/);
+    for (const { id, state } of world.control.sshChecks())
+      if (state === 'pending') world.control.decideSshCheck(id, 'reject', 'alice');
+  });
+
   await t.test('confirmed, and then for as long as the policy says', async () => {
     const action = await ask(first);
     assert.match(String(action['message']), /https:\/\/tail\.example\.com\/ssh\/check\/[a-z2-7]{32}/);
@@ -168,8 +194,8 @@ test('an SSH session in check mode waits for a person', async (t) => {
     assert.equal((await ask(first))['accept'], true, 'without asking again');
     assert.equal(world.control.decideSshCheck(open!.id, 'accept', 'alice').ok, false, 'decided once');
     assert.deepEqual(
-      world.control.sshChecks().map(({ state }) => state),
-      ['denied', 'approved'],
+      new Set(world.control.sshChecks().map(({ state }) => state)),
+      new Set(['denied', 'approved']),
       'both are remembered for their pages',
     );
   });

@@ -63,7 +63,8 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
     sshDecision: { action: 'deny', checkPeriodMs: 0 } as SshDecision,
     sshAsked: (_user: string): void => {},
     population: {
-      node: () => undefined,
+      node: (id: NodeId) => ({ id }),
+      capsFor: () => ({}),
       sshDecision: (_source: NodeId, _destination: NodeId, user: string) => {
         netmap.sshAsked(user);
         return netmap.sshDecision;
