@@ -231,6 +231,11 @@ export const catalogue = {
   'identity/key-used': 'The auth key was made for one use and has been used',
   'identity/key-expired': 'The auth key has expired',
   'identity/key-revoked': 'The auth key was revoked',
+  'identity/credential-unknown': 'There is no such credential, or its secret is wrong',
+  'identity/credential-expired': 'The credential has expired',
+  'identity/credential-limited': 'The credential cannot be used for this',
+  'identity/not-yours': 'Somebody else has to decide this',
+  'identity/too-many-attempts': 'Too many credentials were tried from this address',
 
   // control: what clients ask
   'control/too-old': 'The client is older than the server can serve',

@@ -25,11 +25,11 @@ export const withWriteOptions = (command: Command): Command =>
 export const modeOf = ({ commit, propose }: WriteOptions): string =>
   propose ? 'propose' : commit ? 'commit' : 'print';
 
-export const showEdit = (answer: EditAnswer, out: Output): void =>
-  out.show(answer, () => {
-    const { diff, mode, branch, commit, openUrl } = answer;
-    if (mode === 'print') return diff.trimEnd();
-    if (commit === undefined) return `${diff}\nWritten to ${answer.file}.`;
-    const where = mode === 'propose' ? `Pushed as ${branch}` : `Committed to ${branch}`;
-    return `${diff}\n${where} (${short(commit)}).${openUrl === undefined ? '' : `\nOpen the pull request: ${openUrl}`}`;
-  });
+export const renderEdit = ({ diff, file, mode, branch, commit, openUrl }: EditAnswer): string => {
+  if (mode === 'print') return diff.trimEnd();
+  if (commit === undefined) return `${diff}\nWritten to ${file}.`;
+  const where = mode === 'propose' ? `Pushed as ${branch}` : `Committed to ${branch}`;
+  return `${diff}\n${where} (${short(commit)}).${openUrl === undefined ? '' : `\nOpen the pull request: ${openUrl}`}`;
+};
+
+export const showEdit = (answer: EditAnswer, out: Output): void => out.show(answer, () => renderEdit(answer));

@@ -25,7 +25,8 @@ interface CreateOptions {
 
 const DEFAULT_EXPIRY = '90d';
 
-const expiry = (text: string): number | null => {
+/** `15m`, `90d` or `never`, in milliseconds. */
+export const expiry = (text: string): number | null => {
   if (text === 'never') return null;
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('Write it like 15m, 24h or 90d, or «never».');
@@ -35,6 +36,12 @@ const expiry = (text: string): number | null => {
 const ownerOf = (key: KeyAnswer): string => key.user ?? key.tags.join(',');
 const kindOf = (key: KeyAnswer): string =>
   [key.reusable ? 'reusable' : 'single use', ...(key.ephemeral ? ['ephemeral'] : [])].join(', ');
+
+/** An entry of a list of keys.json5, to be pasted there. */
+export const renderEntry = (list: 'authKeys' | 'apiCredentials', entry: object): string => {
+  const fields = Object.entries(entry).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`);
+  return `For \`${list}\` in keys.json5:\n\n{\n${fields.join('\n')}\n},`;
+};
 
 /** A key for keys.json5: the entry for the repository, and the secret, which is shown here and kept nowhere. */
 const declareKey = (options: CreateOptions, command: Command): void => {
@@ -72,10 +79,7 @@ const declareKey = (options: CreateOptions, command: Command): void => {
     ...(record.description === '' ? {} : { description: record.description }),
   };
   const key = text.reveal();
-  outputOf(command).show({ key, entry }, () => {
-    const fields = Object.entries(entry).map(([name, value]) => `  ${name}: ${JSON.stringify(value)},`);
-    return `${key}\n\nFor \`authKeys\` in keys.json5:\n\n{\n${fields.join('\n')}\n},`;
-  });
+  outputOf(command).show({ key, entry }, () => `${key}\n\n${renderEntry('authKeys', entry)}`);
 };
 
 export const registerKeys = (program: Command): void => {

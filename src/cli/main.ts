@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { registerAuth } from './auth.ts';
 import { registerBackup } from './backup.ts';
 import { registerCompletion } from './completion.ts';
+import { registerCredentials } from './credentials.ts';
 import { registerDebug } from './debug.ts';
 import { registerDerp } from './derp.ts';
 import { registerDoctor } from './doctor.ts';
@@ -41,6 +42,7 @@ export const buildProgram = (): Command => {
   registerStatus(program);
   registerNodes(program);
   registerKeys(program);
+  registerCredentials(program);
   registerAuth(program);
   registerDebug(program);
   registerDerp(program);

@@ -11,8 +11,8 @@ import type { Assignment } from '../registry/event.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declarationOf } from '../snapshot/lookup.ts';
+import { findPerson } from '../snapshot/person.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { userIdOf } from '../snapshot/user.ts';
 import { OLDEST_VERSION, releaseOf } from '../wire/capability.ts';
 import type { Peer } from './upgrade.ts';
 
@@ -60,13 +60,9 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
   };
 
   const personOf = (login: Login): Outcome<PolicyUser> => {
-    const serving = snapshot();
-    const user = serving.userByLogin.get(login.toLowerCase());
-    if (user?.disabled) return refuse('control/user-disabled', `${login} is disabled in this tailnet.`);
-    if (user) return accept({ id: user.id, login: user.login, role: user.role });
-    const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
-    const rule = serving.domainRules.find((rule) => rule.domain === domain);
-    if (rule) return accept({ id: userIdOf(login), login, role: rule.role });
+    const person = findPerson(snapshot(), login);
+    if (person?.disabled) return refuse('control/user-disabled', `${login} is disabled in this tailnet.`);
+    if (person) return accept({ id: person.id, login: person.login, role: person.role });
     return refuse('control/unknown-user', `${login} is not a user of this tailnet.`);
   };
 

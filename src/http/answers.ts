@@ -78,6 +78,17 @@ export interface CreatedKey extends KeyAnswer {
   readonly key: string;
 }
 
+/** A credential of keys.json5. */
+export interface CredentialAnswer {
+  readonly id: string;
+  readonly user: string | null;
+  readonly tags: readonly string[];
+  readonly scopes: readonly string[];
+  readonly expires: string | null;
+  readonly state: 'usable' | 'expired' | 'without person';
+  readonly description: string;
+}
+
 export interface StatusAnswer {
   readonly version: string;
   readonly url: string;

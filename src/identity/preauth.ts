@@ -1,15 +1,14 @@
-// Pre-auth keys: `tpkey-auth-<id>-<secret>`. The secret is shown once, when the key is made; only its SHA-256 is kept, in
-// keys.json5 or in the registry. A secret has 160 random bits, so a fast hash is enough: there is nothing to guess.
+// Pre-auth keys: `tpkey-auth-<id>-<secret>`, with which machines join. What one grants, and what a person is told when it
+// does not work.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { formatBase32, utf8 } from '../base/bytes.ts';
 import type { Login, Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
-import { Secret } from '../base/secret.ts';
+import type { Secret } from '../base/secret.ts';
 import type { DeclaredAuthKey } from '../config/keys.ts';
 import type { Random } from '../keys/crypto.ts';
-import { parseKeyId, type KeyId, type KeyRecord } from '../registry/record.ts';
+import type { KeyId, KeyRecord } from '../registry/record.ts';
 import type { RegistryView } from '../registry/registry.ts';
+import { createToken, isSecretOf, parseToken } from './token.ts';
 
 export interface NewKey {
   /** Whose nodes the key makes; null exactly when `tags` is not empty. */
@@ -31,48 +30,14 @@ export interface KeyGrant {
   readonly preapproved: boolean;
 }
 
-const PREFIX = 'tpkey-auth-';
-const ID_BYTES = 10;
-const SECRET_BYTES = 20;
-const MAX_TEXT = 256;
-
-/** Lower-case base32 has no dash, so the parts of a key can be told apart, and a double click selects all of it. */
-const randomText = (random: Random, sizeBytes: number): string => formatBase32(random(sizeBytes)).toLowerCase();
-
-/** SHA-256 of a secret's text, 64 hex digits: what keys.json5 and the registry keep. */
-export const hashSecret = (secret: string): string => createHash('sha256').update(utf8(secret)).digest('hex');
-
 /** A new key: its text, to be shown once, and the record to apply as `create-key`. */
 export const createAuthKey = (
   wish: NewKey,
   nowMs: number,
   random: Random,
 ): { readonly text: Secret<string>; readonly record: KeyRecord } => {
-  const id = randomText(random, ID_BYTES) as KeyId;
-  const secret = randomText(random, SECRET_BYTES);
-  return {
-    text: new Secret(`${PREFIX}${id}-${secret}`),
-    record: { id, sha256: hashSecret(secret), ...wish, createdMs: nowMs, revokedMs: null },
-  };
-};
-
-/** The parts of a key's text; undefined for a text of another form. */
-export const parseAuthKey = (text: string): { readonly id: KeyId; readonly secret: Secret<string> } | undefined => {
-  if (text.length > MAX_TEXT || !text.startsWith(PREFIX)) return undefined;
-  const rest = text.slice(PREFIX.length);
-  const dash = rest.indexOf('-');
-  const id = parseKeyId(rest.slice(0, Math.max(0, dash)));
-  const secret = rest.slice(dash + 1);
-  return id !== undefined && /^[A-Za-z0-9_-]+$/.test(secret) ? { id, secret: new Secret(secret) } : undefined;
-};
-
-/** Stands in for the hash of a key that doesn't exist: no text has it. */
-const NO_HASH = '0'.repeat(64);
-
-const isSecretOf = (secret: Secret<string>, sha256: string): boolean => {
-  const expected = Buffer.from(sha256, 'hex');
-  const actual = Buffer.from(hashSecret(secret.reveal()), 'hex');
-  return expected.length === actual.length && timingSafeEqual(expected, actual);
+  const { text, id, sha256 } = createToken('auth', random);
+  return { text, record: { id, sha256, ...wish, createdMs: nowMs, revokedMs: null } };
 };
 
 /**
@@ -88,16 +53,16 @@ export const checkAuthKey = (
   view: Pick<RegistryView, 'keys' | 'keyUses'>,
   registeredBy: KeyId | null,
 ): Outcome<KeyGrant> => {
-  const parsed = parseAuthKey(text);
-  if (!parsed) {
+  const token = parseToken('auth', text);
+  if (!token) {
     return refuse('identity/key-malformed', 'This is not an auth key of this server: they begin with tpkey-auth-.');
   }
-  const { id, secret } = parsed;
+  const { id } = token;
   // A key in git goes over one made at run time: what the tailnet declares is what everybody can read.
   const found = declared.get(id);
   const made = found ? undefined : view.keys.get(id);
   const key = found ?? made;
-  const isRight = isSecretOf(secret, key?.sha256 ?? NO_HASH);
+  const isRight = isSecretOf(token, key?.sha256);
   if (!key) return refuse('identity/key-unknown', 'The server knows no such auth key; it may have been deleted.');
   if (!isRight) return refuse('identity/key-wrong', 'The auth key is not right; copy the whole key again.');
   const grant: KeyGrant = {

@@ -169,3 +169,34 @@ export const declareNode = (files: Files, node: ResolvedNode, wish: NodeWish): O
     fields.map(([name, value]) => ({ kind: 'set', path: ['nodes', index, name], value })),
   );
 };
+
+/** A credential as keys.json5 declares it; `hash` is of its secret, which stays with whoever made it. */
+export interface CredentialEntry {
+  readonly id: string;
+  readonly hash: string;
+  readonly owner: string;
+  readonly scopes: readonly string[];
+  readonly expires?: string;
+  readonly description?: string;
+}
+
+const KEYS_FILE = 'keys.json5';
+const CREDENTIALS = 'apiCredentials';
+
+/** Adds a credential; that its id is not taken is checked when the files are compiled. */
+export const declareCredential = (files: Files, entry: CredentialEntry): Outcome<FileEdit> => {
+  const page = openList(files, KEYS_FILE, CREDENTIALS);
+  const { root } = parseDocument(KEYS_FILE, Buffer.from(page.text), { dialect: 'json5' });
+  const value = { ...entry };
+  const edit: Edit = memberOf(root, CREDENTIALS)
+    ? { kind: 'insert', path: [CREDENTIALS], value }
+    : { kind: 'set', path: [CREDENTIALS], value: [value] };
+  return edited(KEYS_FILE, `Declare the credential ${entry.id} of ${entry.owner}`, page, [edit]);
+};
+
+export const withdrawCredential = (files: Files, id: string): Outcome<FileEdit> => {
+  const page = openList(files, KEYS_FILE, CREDENTIALS);
+  const index = entriesOf(page.text, KEYS_FILE, CREDENTIALS).findIndex((entry) => entry['id'] === id);
+  if (index < 0) return refuse('server/nothing-to-change', `keys.json5 declares no credential «${id}».`);
+  return edited(KEYS_FILE, `Withdraw the credential ${id}`, page, [{ kind: 'remove', path: [CREDENTIALS, index] }]);
+};

@@ -10,7 +10,8 @@ import type { AdminOperation, AdminRequest } from '../http/admin.ts';
 import { unifiedDiff } from '../review/textdiff.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
 import type { SourceTree } from '../source/tree.ts';
-import { approveRoutes, declareNode, withdrawRoutes, type FileEdit, type NodeWish } from './edits.ts';
+import { approveRoutes, declareCredential, declareNode, withdrawCredential, withdrawRoutes } from './edits.ts';
+import type { CredentialEntry, FileEdit, NodeWish } from './edits.ts';
 import type { Follower } from './follow.ts';
 import { findNode } from './node-operations.ts';
 import type { Parts } from './parts.ts';
@@ -39,6 +40,16 @@ const badRequest = (reason: string): Outcome<never> => refuse('http/bad-request'
 
 const textsIn = (tree: SourceTree): ReadonlyMap<string, string> =>
   new Map(Array.from(tree.files, ([name, bytes]) => [name, Buffer.from(bytes).toString('utf8')]));
+
+/** What keys.json5 makes of it is checked with the whole file. */
+const credentialOf = (body: AdminRequest['body']): CredentialEntry | undefined => {
+  const [id, hash, owner, expires, description] = ['id', 'hash', 'owner', 'expires', 'description'].map((field) =>
+    textOf(body[field]),
+  );
+  const scopes = textsOf(body['scopes']);
+  if (id === undefined || hash === undefined || owner === undefined || !scopes) return undefined;
+  return { id, hash, owner, scopes, ...(expires && { expires }), ...(description && { description }) };
+};
 
 /** `sealKey`: the public key that `tailplane seal` encrypts to, `mkey:…`. */
 export const sourceOperations = (parts: Parts, follower: Follower, sealKey: string): readonly AdminOperation[] => {
@@ -114,10 +125,14 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
     return proposal.ok ? accept({ mode, ...proposal.value }) : proposal;
   };
 
-  const edit = async (request: AdminRequest): Promise<Outcome<EditAnswer>> => {
-    const tree = await origin.read();
+  const edit = async (
+    request: AdminRequest,
+    make: (tree: SourceTree) => Outcome<FileEdit>,
+  ): Promise<Outcome<EditAnswer>> => {
+    // A folder is read anew: what was written a moment ago, perhaps by the edit before this one, has to stay.
+    const tree = history ? await origin.read() : await origin.sync();
     if (!tree.ok) return tree;
-    const made = editOf(tree.value, request);
+    const made = make(tree.value);
     const sound = made.ok ? checked(tree.value, made.value) : made;
     if (!sound.ok) return sound;
     const { file, before, after, subject } = sound.value;
@@ -184,6 +199,24 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
     },
     { method: 'get', path: '/seal-key', run: () => accept({ key: sealKey }) },
     // `what` is `routes`, `withdrawal` or `declaration`.
-    { method: 'post', path: '/edits/:what/:node', run: async (request) => await edit(request) },
+    {
+      method: 'post',
+      path: '/edits/:what/:node',
+      run: async (request) => await edit(request, (tree) => editOf(tree, request)),
+    },
+    {
+      method: 'post',
+      path: '/edits/credentials',
+      run: async (request) => {
+        const entry = credentialOf(request.body);
+        if (!entry) return badRequest('A credential has an id, a hash, an owner and scopes.');
+        return await edit(request, (tree) => declareCredential(tree.files, entry));
+      },
+    },
+    {
+      method: 'post',
+      path: '/edits/credentials/:id/withdraw',
+      run: async (request) => await edit(request, (tree) => withdrawCredential(tree.files, request.params['id'] ?? '')),
+    },
   ];
 };

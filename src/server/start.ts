@@ -31,6 +31,7 @@ import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
 import { bindFront, FRONT_LIMITS } from './front.ts';
 import { followTailnet } from './follow.ts';
+import { credentialOperations } from './credential-operations.ts';
 import { createKey, keyOperations } from './key-operations.ts';
 import { keyPairOf } from './keyring.ts';
 import { listenFailure } from './listen.ts';
@@ -412,6 +413,7 @@ const assemble = async (
           ...nodeOperations(parts),
           ...routeOperations(parts),
           ...keyOperations(parts),
+          ...credentialOperations(parts),
           ...loginOperations(parts, control),
           ...sshOperations(parts, control),
           ...debugOperations(parts, control),

@@ -11,6 +11,7 @@ import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import { decodeHostinfo } from '../wire/hostinfo.ts';
 import type { Hostinfo } from '../wire/hostinfo.ts';
 import { approvedRoutesOf, declarationOf } from './lookup.ts';
+import { findPerson } from './person.ts';
 import type { SelectableNode, Snapshot } from './snapshot.ts';
 import { userIdOf } from './user.ts';
 
@@ -91,13 +92,10 @@ const postureOf = (
   return posture;
 };
 
-/** Declared, or of a domain whose people may come in; not one who is disabled. */
+/** Not one who is disabled. */
 const personOf = (snapshot: Snapshot, login: Login): PolicyUser | undefined => {
-  const declared = snapshot.userByLogin.get(login.toLowerCase());
-  if (declared) return declared.disabled ? undefined : { id: declared.id, login: declared.login, role: declared.role };
-  const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
-  const rule = snapshot.domainRules.find((rule) => rule.domain === domain);
-  return rule && { id: userIdOf(login), login, role: rule.role };
+  const person = findPerson(snapshot, login);
+  return person && !person.disabled ? { id: person.id, login: person.login, role: person.role } : undefined;
 };
 
 /** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */

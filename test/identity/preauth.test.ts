@@ -6,7 +6,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { inspect } from 'node:util';
 import type { DeclaredAuthKey } from '../../src/config/keys.ts';
-import { checkAuthKey, createAuthKey, hashSecret, parseAuthKey, type NewKey } from '../../src/identity/preauth.ts';
+import { checkAuthKey, createAuthKey, type NewKey } from '../../src/identity/preauth.ts';
+import { hashSecret, parseToken } from '../../src/identity/token.ts';
 import type { KeyRecord, KeyUse } from '../../src/registry/record.ts';
 import { alice, DAY_MS, keyId, START_MS, tag } from '../registry/sample.ts';
 import { parseNodeId } from '../../src/base/ids.ts';
@@ -184,7 +185,7 @@ test('no text is taken for a key that it is not, or throws', () => {
     fc.property(fc.oneof(near, fc.string({ maxLength: 400 })), (candidate) => {
       const outcome = checkAuthKey(candidate, START_MS, new Map(), viewOf([record]), null);
       assert.equal(outcome.ok, candidate === text.reveal());
-      parseAuthKey(candidate);
+      parseToken('auth', candidate);
     }),
     { numRuns: 500 },
   );

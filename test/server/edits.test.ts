@@ -6,7 +6,9 @@ import type { Prefix } from '../../src/base/address.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import type { Outcome } from '../../src/base/outcome.ts';
 import type { ResolvedNode } from '../../src/netmap/resolve.ts';
-import { approveRoutes, declareNode, withdrawRoutes, type FileEdit } from '../../src/server/edits.ts';
+import { approveRoutes, declareCredential, declareNode } from '../../src/server/edits.ts';
+import { withdrawCredential, withdrawRoutes } from '../../src/server/edits.ts';
+import type { FileEdit } from '../../src/server/edits.ts';
 
 const node = (more: object = {}): ResolvedNode =>
   ({
@@ -105,4 +107,17 @@ test('a declaration names the node by its id and updates the entry that is there
     /keyExpiry: '7d', disabled: true/,
   );
   assert.equal(after(declareNode(files({}), node(), {})), 'server/nothing-to-change');
+});
+
+test('a credential is declared by its hash beside what is there, and withdrawn again', () => {
+  const entry = { id: 'a1', hash: `sha256:${'0'.repeat(64)}`, owner: 'alice@example.com', scopes: ['logins'] };
+  const fresh = declareCredential(files({}), entry);
+  assert.match(after(fresh), /apiCredentials: \[\s*\{\s*id: 'a1'/);
+  const keys = `{\n  // Ours.\n  authKeys: [],\n}\n`;
+  const first = after(declareCredential(files({ 'keys.json5': keys }), entry));
+  assert.match(first, /\/\/ Ours\.\n {2}authKeys: \[\],\n/);
+  const second = after(declareCredential(files({ 'keys.json5': first }), { ...entry, id: 'a2' }));
+  assert.match(second, /'a1'[^]*'a2'/);
+  assert.equal(after(withdrawCredential(files({ 'keys.json5': second }), 'a2')), first);
+  assert.equal(after(withdrawCredential(files({ 'keys.json5': first }), 'a2')), 'server/nothing-to-change');
 });

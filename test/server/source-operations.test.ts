@@ -135,6 +135,23 @@ test('an edit is printed, or pushed to a branch of its own, or refused before it
   assert.match((valueOf(await declare({ approved: true, name: 'edge' })) as EditAnswer).diff, /\+ .*n7TP/);
 });
 
+test('a credential is declared and withdrawn in keys.json5, without its secret', async (t) => {
+  const { writer, run } = await bench(t, (dir) => dir);
+  const entry = { id: 'a1', hash: `sha256:${'0'.repeat(64)}`, owner: 'alice@example.com', scopes: ['logins'] };
+  const declare = async (more: object): Promise<Outcome<unknown>> => await run('post /edits/credentials', { ...entry, mode: 'commit', ...more }); // prettier-ignore
+  assert.equal(codeOf(await declare({ owner: undefined })), 'http/bad-request');
+  assert.equal(
+    codeOf(await declare({ owner: 'nobody@example.com' })),
+    'http/bad-request',
+    'the file would have errors',
+  );
+  assert.equal((valueOf(await declare({})) as EditAnswer).subject, 'Declare the credential a1 of alice@example.com');
+  const file = path.join(writer.dir, 'keys.json5');
+  assert.match(fs.readFileSync(file, 'utf8'), /id: 'a1'/);
+  valueOf(await run('post /edits/credentials/:id/withdraw', { mode: 'commit' }, '', { id: 'a1' }));
+  assert.doesNotMatch(fs.readFileSync(file, 'utf8'), /a1/);
+});
+
 test('in a plain folder an edit is written to the file, and the rest is refused', async (t) => {
   const setUp = await bench(t, (dir) => dir);
   valueOf(await editRoutes(setUp, { mode: 'commit' }));
