@@ -138,8 +138,7 @@ export const createLogins = (ports: LoginPorts): Logins => {
       capver: login.capver,
       expiresMs: keyExpiry(ports.snapshot(), now(), tags, login.requestedExpiryMs),
       ephemeral: login.ephemeral,
-      // Whoever approves the login approves the machine.
-      authorized: true,
+      authorized: decision.approves || ports.snapshot().tailnet.nodes.approval === 'automatic',
       key: null,
       loginId: id,
       decidedBy: decision.decidedBy,

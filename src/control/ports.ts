@@ -120,6 +120,16 @@ export interface SshCheck {
   readonly state: 'pending' | 'approved' | 'denied';
 }
 
+/** A yes to a machine that waits. */
+export interface LoginDecision {
+  /** Whose it becomes, or who vouches for its tags. */
+  readonly login: Login;
+  readonly tags?: readonly Tag[];
+  readonly decidedBy: string;
+  /** Whether the yes counts as the approval that a tailnet may demand of new machines: it does if an administrator gives it. */
+  readonly approves: boolean;
+}
+
 export interface Control {
   /** Answers `GET /key?v=`. */
   readonly keyAnswer: (version: string | undefined) => {
@@ -142,10 +152,7 @@ export interface Control {
   readonly callNode: (node: NodeId, request: Uint8Array) => Promise<Outcome<Uint8Array>>;
 
   /** Logins in progress are in the registry's view; here a person decides about one. */
-  readonly approveLogin: (
-    id: LoginId,
-    decision: { readonly login: Login; readonly tags?: readonly Tag[]; readonly decidedBy: string },
-  ) => Promise<Outcome<NodeRecord>>;
+  readonly approveLogin: (id: LoginId, decision: LoginDecision) => Promise<Outcome<NodeRecord>>;
   readonly denyLogin: (id: LoginId, decidedBy: string) => Promise<Outcome<LoginRecord>>;
 
   readonly sshChecks: () => readonly SshCheck[];

@@ -1,29 +1,35 @@
-// Pages on which a person says yes or no: a machine that wants to join, a shell that wants to be opened. A page holds no
-// session and sets no cookie; a decision carries its credential, so there is nothing for another site to ride on. It works
-// without script, and what came from a client is shown as text.
+// Pages on which a person says yes or no: a machine that wants to join, a shell that wants to be opened. Who decides shows a
+// credential first, and is then known by a cookie for this one page and a few minutes. Before that a page sets no cookie, and a
+// browser can't bring one along that the server didn't make. It works without script.
 
+import type { IncomingMessage } from 'node:http';
 import type { Router } from '@koa/router';
 import type { Context } from 'koa';
 import type { Outcome } from '../base/outcome.ts';
-import { html, page, PAGE_POLICY } from './html.ts';
-import type { Markup } from './html.ts';
+import type { Note } from '../control/ports.ts';
+import type { Actor } from '../identity/credential.ts';
+import { decidedPage, offerPage, overPage, waitingPage } from './decision-views.ts';
+import type { Offer, Question } from './decision-views.ts';
+import { VISIT_MS } from './desk.ts';
+import type { Desk } from './desk.ts';
+import { PAGE_POLICY } from './style.ts';
 import { HttpRefusal, readBody } from './refusal.ts';
 
-/** Something that waits for a person. */
-export interface Question {
-  readonly title: string;
-  /** Said before the facts: whom it concerns, when to stop. */
-  readonly caution: string;
-  /** Names and values, in order. */
-  readonly facts: readonly (readonly [name: string, value: string])[];
-  /** The command with which an administrator says yes. */
-  readonly command: string;
-  readonly yes: string;
-  readonly no: string;
-  readonly state: 'pending' | 'approved' | 'denied';
-  /** Shown when it is decided. */
-  readonly approved: string;
-  readonly denied: string;
+/** What all pages of a server share. */
+export interface DecisionHouse {
+  readonly desk: Desk;
+  /** The server's URL as people reach it. */
+  readonly origin: string;
+  readonly remoteAddressOf: (request: IncomingMessage) => string;
+  /** Whether there is anybody who could decide on a page. */
+  readonly isOpen: () => boolean;
+  readonly note: Note;
+}
+
+export interface Verdict {
+  readonly approve: boolean;
+  /** Whom it is for; empty where there was no choice. */
+  readonly person: string;
 }
 
 export interface DecisionPorts {
@@ -31,80 +37,123 @@ export interface DecisionPorts {
   readonly path: string;
   /** Undefined for an unknown question and for one whose time is over: strangers learn no difference. */
   readonly find: (id: string) => Question | undefined;
-  /** Decides by an API credential; undefined while none is declared that may. */
-  readonly decide?: () => ((id: string, credential: string, approve: boolean) => Promise<Outcome<void>>) | undefined;
+  /** What the person may decide about the question; a refusal says why nothing. */
+  readonly offer: (id: string, actor: Actor) => Outcome<Offer>;
+  /** Judges anew whether the actor may. */
+  readonly decide: (id: string, actor: Actor, verdict: Verdict) => Promise<Outcome<void>>;
 }
 
 const FORM_LIMIT_BYTES = 4 << 10;
-const LOOK_AGAIN_SECONDS = 5;
+const REFUSED = 403;
+const TOO_MANY = 429;
 
-const GONE = page(
-  'This link is over',
-  html`<h1>This link is over</h1>
-<p>It was for a short time, or it isn’t complete.</p>
-<p class="soft">Start again where the link came from: it shows a fresh one.</p>`,
-);
+export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: DecisionPorts): void => {
+  const { desk, origin } = house;
+  const secure = origin.startsWith('https:');
+  const cookieName = secure ? '__Secure-tailplane-visit' : 'tailplane-visit';
 
-const form = (
-  { yes, no }: Question,
-  problem: string | undefined,
-): Markup => html`<form method="post" autocomplete="off">
-${problem === undefined ? undefined : html`<p class="stop" role="alert">${problem}</p>`}
-<label for="credential">Or with your credential, here</label>
-<input id="credential" name="credential" type="password" autocomplete="off" spellcheck="false" required placeholder="tpkey-api-…">
-<div class="row"><button class="yes" name="decision" value="approve">${yes}</button><button name="decision" value="deny">${no}</button></div>
-</form>`;
-
-const waiting = (question: Question, withForm: boolean, problem: string | undefined): string =>
-  page(
-    question.title,
-    html`<h1>${question.title}</h1>
-<p class="soft">${question.caution}</p>
-<dl>${question.facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
-<p>An administrator allows it with</p>
-<pre><code>${question.command}</code></pre>
-${withForm ? form(question, problem) : html`<p class="soft">This page looks again every few seconds.</p>`}`,
-    withForm ? undefined : LOOK_AGAIN_SECONDS,
-  );
-
-const decided = ({ title, state, approved, denied }: Question): string =>
-  page(
-    title,
-    state === 'approved'
-      ? html`<h1 class="go">Done</h1><p>${approved}</p><p class="soft">You can close this page.</p>`
-      : html`<h1 class="stop">Refused</h1><p>${denied}</p>`,
-  );
-
-export const mountDecisionPage = (router: Router, ports: DecisionPorts): void => {
   const show = (ctx: Context, status: number, body: string): void => {
     ctx.status = status;
     ctx.type = 'text/html';
     ctx.set('Content-Security-Policy', PAGE_POLICY);
     ctx.set('Cache-Control', 'no-store');
+    // Own forms must say where they come from; other sites still learn nothing.
+    ctx.set('Referrer-Policy', 'same-origin');
+    ctx.set('Cross-Origin-Opener-Policy', 'same-origin');
+    ctx.set('Cross-Origin-Resource-Policy', 'same-origin');
     ctx.body = body;
   };
-  const look = (ctx: Context, id: string, problem?: string): void => {
+  const pathOf = (id: string): string => `${ports.path}/${id}`;
+  /** An empty value takes the cookie away. */
+  const setCookie = (ctx: Context, id: string, value: string): void => {
+    const life = value === '' ? 0 : VISIT_MS / 1000;
+    ctx.set(
+      'Set-Cookie',
+      `${cookieName}=${value}; Path=${pathOf(id)}; Max-Age=${life}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`,
+    );
+  };
+  const cookieOf = (ctx: Context): string => ctx.cookies.get(cookieName) ?? '';
+  /** The page anew, by GET: what was sent is not sent again when somebody reloads. */
+  const turnTo = (ctx: Context, id: string): void => {
+    ctx.set('Cache-Control', 'no-store');
+    ctx.status = 303;
+    ctx.set('Location', pathOf(id));
+    ctx.body = '';
+  };
+
+  const look = (ctx: Context, id: string, problem?: string, status = problem === undefined ? 200 : REFUSED): void => {
     const question = ports.find(id);
-    if (!question) show(ctx, 404, GONE);
-    else if (question.state !== 'pending') show(ctx, 200, decided(question));
-    else show(ctx, problem === undefined ? 200 : 403, waiting(question, ports.decide?.() !== undefined, problem));
+    if (!question) return show(ctx, 404, overPage);
+    if (question.state !== 'pending') return show(ctx, 200, decidedPage(question));
+    const visit = desk.visitOf(pathOf(id), cookieOf(ctx));
+    if (!visit) return show(ctx, status, waitingPage(question, house.isOpen(), problem));
+    const offer = ports.offer(id, visit.actor);
+    if (!offer.ok) return show(ctx, REFUSED, waitingPage(question, house.isOpen(), offer.reason));
+    return show(ctx, status, offerPage(question, offer.value, visit.formToken, problem));
+  };
+
+  const enter = (ctx: Context, id: string, credential: string): void => {
+    const address = house.remoteAddressOf(ctx.req);
+    const proof = desk.show(credential, address);
+    const actor = proof.ok ? proof.value() : proof;
+    const offer = actor.ok ? ports.offer(id, actor.value) : actor;
+    if (!proof.ok || !offer.ok) {
+      const refusal = proof.ok ? offer : proof;
+      if (refusal.ok) return;
+      house.note('warn', 'credential refused', { page: ports.path, code: refusal.code, remote: address });
+      look(ctx, id, refusal.reason, refusal.code === 'identity/too-many-attempts' ? TOO_MANY : REFUSED);
+      return;
+    }
+    setCookie(ctx, id, desk.admit(pathOf(id), proof.value));
+    turnTo(ctx, id);
+  };
+
+  const decide = async (ctx: Context, id: string, fields: URLSearchParams): Promise<void> => {
+    const cookie = cookieOf(ctx);
+    const visit = desk.visitOf(pathOf(id), cookie);
+    if (!visit || !desk.isOwnForm(visit, fields.get('token') ?? '')) {
+      look(ctx, id, 'That took too long. Show your credential again.');
+      return;
+    }
+    const decision = fields.get('decision');
+    if (decision === 'approve' || decision === 'deny') {
+      const verdict = { approve: decision === 'approve', person: fields.get('person') ?? '' };
+      const outcome = await ports.decide(id, visit.actor, verdict);
+      if (!outcome.ok) {
+        look(ctx, id, outcome.reason);
+        return;
+      }
+      house.note('info', 'decided on a page', {
+        page: ports.path,
+        decision,
+        by: visit.actor.login,
+        via: visit.actor.via,
+      });
+    }
+    desk.leave(cookie);
+    setCookie(ctx, id, '');
+    turnTo(ctx, id);
+  };
+
+  /** A browser names the site whose page sent the form; another site's form is refused whatever it carries. */
+  const isForeign = (ctx: Context): boolean => {
+    const site = ctx.get('Sec-Fetch-Site');
+    if (site !== '') return site !== 'same-origin';
+    const from = ctx.get('Origin');
+    return from !== '' && from !== origin && URL.parse(from)?.host !== ctx.host;
   };
 
   router.get(`${ports.path}/:id`, (ctx) => look(ctx, ctx.params['id'] ?? ''));
 
   router.post(`${ports.path}/:id`, async (ctx) => {
     const id = ctx.params['id'] ?? '';
-    // A browser names the site whose page sent the form; another site's form is refused whatever it carries.
-    const site = ctx.get('Sec-Fetch-Site');
-    const origin = ctx.get('Origin');
-    const foreign = site !== '' ? site !== 'same-origin' : origin !== '' && URL.parse(origin)?.host !== ctx.host;
-    if (foreign) throw new HttpRefusal(403, 'http/bad-request', 'The form was sent by another site.');
+    if (isForeign(ctx)) throw new HttpRefusal(REFUSED, 'http/bad-request', 'The form was sent by another site.');
     const fields = new URLSearchParams((await readBody(ctx, FORM_LIMIT_BYTES)).toString('utf8'));
-    const decision = fields.get('decision');
-    const decide = ports.decide?.();
-    if (!decide || !ports.find(id) || (decision !== 'approve' && decision !== 'deny')) return look(ctx, id);
-    const outcome = await decide(id, fields.get('credential') ?? '', decision === 'approve');
-    return look(ctx, id, outcome.ok ? undefined : outcome.reason);
+    const credential = fields.get('credential');
+    // A question that is unknown or decided is the same for everybody: what came along is not even looked at.
+    if (ports.find(id)?.state !== 'pending' || !house.isOpen()) look(ctx, id);
+    else if (credential !== null) enter(ctx, id, credential);
+    else await decide(ctx, id, fields);
   });
 };
 

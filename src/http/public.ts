@@ -5,10 +5,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Context } from 'koa';
-import { html, page, PAGE_POLICY } from './html.ts';
+import { html, page } from './html.ts';
 import type { Metrics } from './metrics.ts';
 import { readBody, refusals, safeHeaders } from './refusal.ts';
 import type { FaultLog } from './refusal.ts';
+import { PAGE_POLICY } from './style.ts';
 
 export interface PlainAnswer {
   readonly status: number;
@@ -40,11 +41,13 @@ const VERIFY_LIMIT_BYTES = 4 << 10;
 
 const PAGE = page(
   'Tailplane',
-  html`<h1>Tailplane</h1>
-<p>This is the control server of a private network. There is nothing to see here with a browser.</p>
-<p class="soft">To join with a machine, ask an administrator of the network, then run</p>
+  html`<h1>Nothing to see here</h1>
+<p>This is the control server of a private network, which machines talk to.</p>
+<section>
+<h2>To join with a machine</h2>
+<p>Ask an administrator of the network first, then run this with the address of this page:</p>
 <pre><code>tailscale up --login-server https://…</code></pre>
-<p class="soft">with the address of this page.</p>`,
+</section>`,
 );
 
 const isLoopback = (address: string | undefined): boolean =>

@@ -30,10 +30,7 @@ export interface CredentialPorts {
 }
 
 /** One sentence for all who don't have the secret, whatever is wrong. */
-const UNKNOWN = refuse(
-  'identity/credential-unknown',
-  'This credential is not known here. They begin with tpkey-api-; copy the whole of it.',
-);
+const UNKNOWN = refuse('identity/credential-unknown', 'This credential is not known here. Copy the whole of it.');
 
 const actorOf = (id: string, sha256: string, { now, snapshot }: CredentialPorts): Outcome<Actor> => {
   const serving = snapshot();

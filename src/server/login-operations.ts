@@ -8,9 +8,6 @@ import type { Outcome } from '../base/outcome.ts';
 import type { Control } from '../control/ports.ts';
 import type { AdminOperation } from '../http/admin.ts';
 import type { LoginAnswer } from '../http/answers.ts';
-import { waitedSince } from '../http/decision.ts';
-import type { Question } from '../http/decision.ts';
-import { parseLoginId } from '../registry/record.ts';
 import type { LoginRecord } from '../registry/record.ts';
 import { describeNode } from './node-operations.ts';
 import type { Parts } from './parts.ts';
@@ -19,40 +16,20 @@ const CODE_LENGTH = 8;
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-const machineOf = ({ hostinfo }: LoginRecord): { hostname: string; os: string; version: string } => ({
+export const machineOf = ({ hostinfo }: LoginRecord): { hostname: string; os: string; version: string } => ({
   hostname: text(hostinfo['Hostname']),
   os: text(hostinfo['OS']),
   version: text(hostinfo['IPNVersion']),
 });
 
-export const codeOf = ({ id }: LoginRecord): string =>
-  `${id.slice(0, CODE_LENGTH / 2)}-${id.slice(CODE_LENGTH / 2, CODE_LENGTH)}`;
-
-/** For the page: by the whole name, while it can be decided or was just decided. */
-export const loginQuestion = (parts: Parts, id: string): Question | undefined => {
-  const parsed = parseLoginId(id);
-  const login = parsed && parts.registry.view.logins.get(parsed);
-  if (!login || login.expiresMs <= parts.now()) return undefined;
-  const { hostname, os, version } = machineOf(login);
-  const name = hostname || 'The machine';
-  return {
-    title: `A machine wants to join ${parts.snapshot().tailnet.name}`,
-    caution: 'Go on only if you started this yourself, on a machine that you know.',
-    facts: [
-      ['Machine', hostname || 'without a name'],
-      ['System', os || 'unknown'],
-      ['Client', version.split('-')[0] || 'unknown'],
-      ['Asks from', login.remote],
-      ['Since', waitedSince(login.createdMs, parts.now())],
-    ],
-    command: `tailplane auth approve ${codeOf(login)}`,
-    yes: 'Let it in',
-    no: 'Turn it away',
-    state: login.state,
-    approved: `${name} is part of the network now.`,
-    denied: `${name} was turned away. Nothing was changed.`,
-  };
+/** The tags that the machine asks for; with them it belongs to nobody. */
+export const wishedTags = ({ hostinfo }: LoginRecord): readonly string[] => {
+  const tags = hostinfo['RequestTags'];
+  return Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string') : [];
 };
+
+export const codeOf = ({ id }: LoginRecord): string =>
+  `${id.slice(0, CODE_LENGTH / 2)}-${id.slice(CODE_LENGTH / 2, CODE_LENGTH)}`.toUpperCase();
 
 const answerOf = (login: LoginRecord): LoginAnswer => ({
   code: codeOf(login),
@@ -103,6 +80,7 @@ export const loginOperations = (parts: Parts, control: Control): readonly AdminO
           login: person.value,
           ...(tags.length > 0 ? { tags: tags as Tag[] } : {}),
           decidedBy: 'administrator',
+          approves: true,
         });
         return outcome.ok ? accept(describeNode(parts, outcome.value)) : outcome;
       },

@@ -101,7 +101,6 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
     if (mode === 'print') return accept({ mode });
     if (mode !== 'commit' && mode !== 'propose') return badRequest('The mode is print, commit or propose.');
     if (!history) {
-      if (mode === 'propose') return noHistory;
       const file = path.join(origin.status().location, edit.file);
       await fs.writeFile(`${file}.part`, edit.after);
       await fs.rename(`${file}.part`, file);
@@ -129,6 +128,7 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
     request: AdminRequest,
     make: (tree: SourceTree) => Outcome<FileEdit>,
   ): Promise<Outcome<EditAnswer>> => {
+    if (request.body['mode'] === 'propose' && !history) return noHistory;
     // A folder is read anew: what was written a moment ago, perhaps by the edit before this one, has to stay.
     const tree = history ? await origin.read() : await origin.sync();
     if (!tree.ok) return tree;

@@ -1,44 +1,19 @@
-// Shells that wait for a confirmation (check mode of Tailscale SSH): listed, allowed and refused by an administrator, and
-// what their page says.
+// Shells that wait for a confirmation (check mode of Tailscale SSH): listed, allowed and refused by an administrator.
 
 import { accept, refuse } from '../base/outcome.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Control, SshCheck } from '../control/ports.ts';
 import type { AdminOperation } from '../http/admin.ts';
 import type { SshCheckAnswer } from '../http/answers.ts';
-import { waitedSince } from '../http/decision.ts';
-import type { Question } from '../http/decision.ts';
 import type { Parts } from './parts.ts';
 
 const CODE_LENGTH = 8;
 
-const codeOf = ({ id }: SshCheck): string =>
+export const codeOf = ({ id }: SshCheck): string =>
   `${id.slice(0, CODE_LENGTH / 2)}-${id.slice(CODE_LENGTH / 2, CODE_LENGTH)}`.toUpperCase();
 
-const nameOf = (parts: Parts, node: SshCheck['source']): string => parts.tailnet.node(node)?.fqdn ?? String(node);
-
-export const sshQuestion = (parts: Parts, control: Control, id: string): Question | undefined => {
-  const check = control.sshChecks().find((candidate) => candidate.id === id);
-  if (!check) return undefined;
-  const owner = parts.tailnet.node(check.source)?.owner;
-  return {
-    title: 'Is this you?',
-    caution: 'Somebody opens a shell. Go on only if it is you, and you started it just now.',
-    facts: [
-      ['From', nameOf(parts, check.source)],
-      ...(owner ? [['Person', owner] as const] : []),
-      ['To', nameOf(parts, check.destination)],
-      ['As', check.sshUser],
-      ['Since', waitedSince(check.createdMs, parts.now())],
-    ],
-    command: `tailplane auth ssh approve ${codeOf(check)}`,
-    yes: 'It is me',
-    no: 'It is not me',
-    state: check.state,
-    approved: 'The shell opens now.',
-    denied: 'The shell was refused.',
-  };
-};
+export const nameOf = (parts: Parts, node: SshCheck['source']): string =>
+  parts.tailnet.node(node)?.fqdn ?? String(node);
 
 export const sshOperations = (parts: Parts, control: Control): readonly AdminOperation[] => {
   const answerOf = (check: SshCheck): SshCheckAnswer => ({

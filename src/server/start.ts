@@ -15,7 +15,10 @@ import { verifyAnswer } from '../derp/verify.ts';
 import { createMetrics } from '../http/metrics.ts';
 import type { Metrics } from '../http/metrics.ts';
 import { mountDecisionPage } from '../http/decision.ts';
+import type { DecisionHouse } from '../http/decision.ts';
+import { createDesk } from '../http/desk.ts';
 import { createPublicApp } from '../http/public.ts';
+import { proveByCredential } from '../identity/credential.ts';
 import { nativeCrypto } from '../keys/native.ts';
 import { formatMachineKey, type NodeKey } from '../keys/text.ts';
 import { createTailnet } from '../netmap/tailnet.ts';
@@ -37,7 +40,8 @@ import { keyPairOf } from './keyring.ts';
 import { listenFailure } from './listen.ts';
 import { createLog } from './log.ts';
 import type { Logger } from './log.ts';
-import { loginOperations, loginQuestion } from './login-operations.ts';
+import { loginOperations } from './login-operations.ts';
+import { loginPage } from './login-page.ts';
 import { isLoopback } from './newcomers.ts';
 import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
@@ -48,8 +52,9 @@ import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
-import { sshOperations, sshQuestion } from './ssh-operations.ts';
 import { routeOperations } from './route-operations.ts';
+import { shellPage } from './shell-page.ts';
+import { sshOperations } from './ssh-operations.ts';
 import { sourceOperations } from './source-operations.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate, withRelayKey } from './tls.ts';
@@ -305,7 +310,7 @@ const assemble = async (
       note: (level, event, fields) => log[level](fields ?? {}, event),
       ...(dnsPublisher && { publishDns: dnsPublisher.publish }),
     },
-    { url: url.origin },
+    { url: url.origin, remoteOf: proxies.remoteAddressOf },
   );
   teardown.push('control', () => control.close());
 
@@ -361,8 +366,16 @@ const assemble = async (
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
     mount: (router) => {
-      mountDecisionPage(router, { path: '/register', find: (id) => loginQuestion(parts, id) });
-      mountDecisionPage(router, { path: '/ssh/check', find: (id) => sshQuestion(parts, control, id) });
+      const desk = createDesk({ now, random, prove: (text) => proveByCredential(text, parts) });
+      const house: DecisionHouse = {
+        desk,
+        origin: url.origin,
+        remoteAddressOf: proxies.remoteAddressOf,
+        isOpen: () => parts.snapshot().apiCredentials.size > 0,
+        note: (level, event, fields) => log[level](fields ?? {}, event),
+      };
+      mountDecisionPage(router, house, loginPage(parts, control));
+      mountDecisionPage(router, house, shellPage(parts, control));
     },
   });
   front.open(

@@ -236,7 +236,11 @@ test('a machine without a key waits for a person', async (t) => {
     const { client, NodeKey, url, id } = await begin();
     assert.equal((await client.register({ NodeKey })).json['AuthURL'], url, 'the same page for the same machine');
     const followed = client.register({ NodeKey, Followup: url });
-    const approved = await world.control.approveLogin(id, { login: 'bob@example.com' as never, decidedBy: 'alice' });
+    const approved = await world.control.approveLogin(id, {
+      login: 'bob@example.com' as never,
+      decidedBy: 'alice',
+      approves: true,
+    });
     assert.ok(approved.ok);
     const { json } = await followed;
     assert.equal((json['Login'] as { LoginName: string }).LoginName, 'bob@example.com');
@@ -263,7 +267,8 @@ test('a machine without a key waits for a person', async (t) => {
 
   await t.test('who must be of the tailnet', async () => {
     const { id } = await begin();
-    const approve = (login: string) => world.control.approveLogin(id, { login: login as never, decidedBy: 'alice' });
+    const approve = (login: string) =>
+      world.control.approveLogin(id, { login: login as never, decidedBy: 'alice', approves: true });
     for (const login of ['carol@example.com', 'mallory@example.org']) assert.equal((await approve(login)).ok, false);
   });
 });

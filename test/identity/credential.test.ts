@@ -31,8 +31,7 @@ const served = snapshotOf({ 'keys.json5': { apiCredentials: CREDENTIALS } });
 const ports = (snapshot = served) => ({ now: () => START_MS, snapshot: () => snapshot });
 const said = (outcome: Outcome<unknown>): string => (outcome.ok ? 'yes' : `${outcome.code}: ${outcome.reason}`);
 
-const UNKNOWN =
-  'identity/credential-unknown: This credential is not known here. They begin with tpkey-api-; copy the whole of it.';
+const UNKNOWN = 'identity/credential-unknown: This credential is not known here. Copy the whole of it.';
 
 describe('what a person is told', () => {
   const cases: readonly [what: string, text: string, says: string][] = [

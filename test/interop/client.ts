@@ -53,6 +53,8 @@ export interface PeerStatus {
 }
 export interface Status {
   readonly BackendState: string;
+  /** Where a person decides about a login; empty while none is asked for. */
+  readonly AuthURL?: string;
   readonly Self: PeerStatus;
   readonly Peer?: Readonly<Record<string, PeerStatus>> | null;
   readonly Health?: readonly string[] | null;
