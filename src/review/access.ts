@@ -169,6 +169,7 @@ const gather = (comparison: Comparison): Drawn[] => {
         else bySources.set(key(sources), { sources, traffic: [traffic] });
       }
       for (const [name, { sources, traffic }] of bySources) {
+        traffic.sort((a, b) => a.protocol - b.protocol || a.ports.First - b.ports.First);
         const id = `${direction} ${name} ${JSON.stringify(traffic)}`;
         const group = alike.get(id) ?? { direction, sources, destinations: createBitset(), traffic };
         addBit(group.destinations, destination.index);
