@@ -1,11 +1,6 @@
 // Differences in reach as a person reads them: who may now (or may no more) reach what, by which traffic, and which lines
-// say so. Units that gain the same are told together; each group is traced back to rules by asking the evaluator.
+// say so. Units that gain the same are told together.
 
-import { prefixContains } from '../base/address.ts';
-import type { Span } from '../base/diagnostic.ts';
-import type { NodeId } from '../base/ids.ts';
-import { formatRange, ipSetRanges } from '../base/ipset.ts';
-import type { NodeSelector } from '../config/selector.ts';
 import {
   addAll,
   addBit,
@@ -16,14 +11,11 @@ import {
   isEmptyBitset,
   type Bitset,
 } from '../policy/bitset.ts';
-import type { AccessRule, PolicyDocument, SshAccessRule } from '../policy/document.ts';
-import { createEvaluator, type Evaluator, type Party as Asked, type RuleReference } from '../policy/evaluate.ts';
-import type { Selector } from '../policy/selector.ts';
-import type { ResolvedNode } from '../snapshot/resolve.ts';
 import type { PortRange } from '../wire/filter.ts';
 import type { Comparison, Direction } from './comparison.ts';
 import type { Party } from './naming.ts';
-import type { ReviewedNode, ReviewedTailnet } from './tailnet.ts';
+import { samplePairs, SAMPLES, type Cause, type Tracer } from './causes.ts';
+import type { ReviewedTailnet } from './tailnet.ts';
 import { diffTraffic } from './traffic.ts';
 import type { Unit } from './units.ts';
 
@@ -31,15 +23,6 @@ import type { Unit } from './units.ts';
 export interface Traffic {
   readonly protocol: string;
   readonly ports: string;
-}
-
-/** A place in the files that makes the difference. */
-export interface Cause {
-  /** Which revision the place is in: what was added stands in the new one, what was taken away in the old one. */
-  readonly side: 'before' | 'after';
-  readonly at: Span;
-  /** A few words: `rule 3 of grants`, `group:ops`. */
-  readonly what: string;
 }
 
 export interface AccessChange {
@@ -55,8 +38,6 @@ export interface AccessChange {
 /** Everybody's own devices, as a destination. */
 export const OWN: Party = { kind: 'own', name: 'their own devices', nodes: 0 };
 
-/** How many pairs of units of a group the evaluator is asked about, to find the rules behind it. */
-const SAMPLES = 5;
 const ICMP = 1;
 const PROTOCOLS: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 132: 'sctp' };
 
@@ -187,174 +168,16 @@ const gather = (comparison: Comparison): Drawn[] => {
   return gatherOwn([...merged.values()], comparison);
 };
 
-const textOf = (tailnet: ReviewedTailnet, at: Span): string =>
-  (tailnet.snapshot.policyFile?.text ?? '').slice(at.start.offset, at.end.offset).replace(/\s+/g, ' ');
-
-/** Whether an entry of nodes.json5 or routes.json5 means the node. */
-const matchesNode = (selector: NodeSelector, { record, owner, tags }: ResolvedNode<ReviewedNode>): boolean => {
-  if (selector.by === 'id') return record.stableId === selector.id;
-  if (selector.name !== undefined && record.name !== selector.name) return false;
-  return selector.by === 'owner' ? owner?.toLowerCase() === selector.owner.toLowerCase() : tags.includes(selector.tag);
-};
-
-type Rule = AccessRule | SshAccessRule;
-
-const ruleOf = (document: PolicyDocument | null, { section, index }: RuleReference): Rule | undefined =>
-  section === 'default' ? undefined : document?.[section]?.[index];
-
-const rulesOf = (document: PolicyDocument | null): readonly Rule[] =>
-  document ? [...(document.grants ?? []), ...(document.acls ?? []), ...document.ssh] : [];
-
-const selectorsOf = (rule: Rule): readonly Selector[] => [
-  ...rule.sources,
-  ...rule.destinations.map((destination) => ('selector' in destination ? destination.selector : destination)),
-];
-
-interface Definition {
-  readonly name: string;
-  readonly at: Span;
-  readonly parts: readonly { readonly text: string; readonly at: Span }[];
-}
-
-/** What a selector leans on: a group with its members, an ip set, a host. */
-const definitionOf = (document: PolicyDocument | null, selector: Selector): Definition | undefined => {
-  if (selector.kind === 'group') {
-    const group = document?.groups.get(selector.name);
-    return group && { name: group.name, at: group.at, parts: group.members };
-  }
-  if (selector.kind === 'ipset') {
-    const ipset = document?.ipsets.get(selector.name);
-    return (
-      ipset && {
-        name: ipset.name,
-        at: ipset.at,
-        parts: ipSetRanges(ipset.set).map((range) => ({ text: formatRange(range), at: ipset.at })),
-      }
-    );
-  }
-  if (selector.kind === 'address' && selector.host !== undefined) {
-    const host = document?.hosts.get(selector.host);
-    return host && { name: host.name, at: host.at, parts: [{ text: host.literal, at: host.at }] };
-  }
-  return undefined;
-};
-
-/** Parts that only one side has; the whole where the other side has the name for nothing or only for more. */
-const differences = (mine: Definition, theirs: Definition | undefined): readonly { what: string; at: Span }[] => {
-  const whole = { what: mine.name, at: mine.at };
-  if (!theirs) return [whole];
-  const others = new Set(theirs.parts.map(({ text }) => text));
-  const own = mine.parts.filter(({ text }) => !others.has(text));
-  if (own.length > 0) return own.map(({ text, at }) => ({ what: `${text} in ${mine.name}`, at }));
-  return mine.parts.length === theirs.parts.length ? [] : [whole];
-};
-
-/** Outside of the policy: a person who comes or goes, a declared tag, an approved route. */
-const declaredCauses = (
-  party: Asked,
-  here: ReviewedTailnet,
-  there: ReviewedTailnet,
-  side: Cause['side'],
-): readonly Cause[] => {
-  if ('address' in party) {
-    const carriers = ({ nodes }: ReviewedTailnet) =>
-      [...nodes.values()].filter(({ approvedRoutes }) =>
-        approvedRoutes.some((route) => prefixContains(route, party.address)),
-      );
-    if (carriers(there).length > 0) return [];
-    return carriers(here).flatMap((node) =>
-      here.snapshot.routes.flatMap(({ node: selector, at, subnets, exitNode }) =>
-        matchesNode(selector, node) && (exitNode || subnets.some((route) => prefixContains(route, party.address)))
-          ? [{ side, at, what: `the route of ${node.record.standsFor ?? node.label}` }]
-          : [],
-      ),
-    );
-  }
-  const [mine, theirs] = [here.nodes.get(party.node), there.nodes.get(party.node)];
-  if (mine && !theirs && mine.owner !== null) {
-    const owner = here.snapshot.userByLogin.get(mine.owner.toLowerCase());
-    return owner?.at ? [{ side, at: owner.at, what: owner.login }] : [];
-  }
-  if (mine && theirs && mine.tags.join() !== theirs.tags.join()) {
-    return here.snapshot.nodes.flatMap(({ node: selector, at, tags }) =>
-      tags && matchesNode(selector, mine) ? [{ side, at, what: `tags of ${mine.record.standsFor ?? mine.label}` }] : [],
-    );
-  }
-  return [];
-};
-
-/**
- * Why the side allows it and the other doesn't: the rule, if the other side hasn't the same; else what the rule names and
- * the other side defines otherwise; else the rule all the same, because people, nodes or routes have changed around it.
- */
-const causesOf = (
-  rule: Rule,
-  parties: readonly Asked[],
-  here: ReviewedTailnet,
-  there: ReviewedTailnet,
-  side: Cause['side'],
-): readonly Cause[] => {
-  const own: Cause = {
-    side,
-    at: rule.at,
-    what: `rule ${rule.index + 1} of ${'section' in rule ? rule.section : 'ssh'}`,
-  };
-  const text = textOf(here, rule.at);
-  const kept = rulesOf(there.side.policy.document).some((other) => textOf(there, other.at) === text);
-  if (!kept) return [own];
-  const definitions = selectorsOf(rule).flatMap((selector) => {
-    const mine = definitionOf(here.side.policy.document, selector);
-    if (!mine) return [];
-    const theirs = definitionOf(there.side.policy.document, selector);
-    return differences(mine, theirs).map(({ what, at }) => ({ side, at, what }));
-  });
-  if (definitions.length > 0) return definitions;
-  const declared = parties.flatMap((party) => declaredCauses(party, here, there, side));
-  return declared.length > 0 ? declared : [own];
-};
-
-const firstOf = (unit: Unit, tailnet: ReviewedTailnet, skip?: NodeId): Asked | undefined => {
-  if (unit.kind === 'addresses') return { address: unit.sample };
-  const node = unit.members.find((id) => id !== skip && tailnet.nodes.has(id));
-  return node === undefined ? undefined : { node };
-};
-
 /** Every change of reach, the largest first. */
-export const diffAccess = (comparison: Comparison): readonly AccessChange[] => {
+export const diffAccess = (comparison: Comparison, tracer: Tracer): readonly AccessChange[] => {
   const { before, after, units, names } = comparison;
-  const evaluators = new Map<Direction, Evaluator>();
-  const evaluatorOf = (direction: Direction): Evaluator => {
-    let evaluator = evaluators.get(direction);
-    if (!evaluator) {
-      const { policy, nodes, userOf } = (direction === 'gained' ? after : before).side;
-      evaluators.set(direction, (evaluator = createEvaluator(policy, nodes.values(), userOf)));
-    }
-    return evaluator;
-  };
-
   const trace = ({ direction, sources, destinations, traffic, own }: Drawn): readonly Cause[] => {
-    const [here, there] = direction === 'gained' ? [after, before] : [before, after];
-    const found = new Map<string, Cause>();
     const probe = traffic[0];
     if (!probe) return [];
-    const asked = (own ?? [])
-      .slice(0, SAMPLES)
-      .flatMap((set) => [...bitsOf(set)].slice(0, 2).map((unit) => [unit, unit] as const));
-    if (!own)
-      for (const destination of [...bitsOf(destinations)].slice(0, SAMPLES))
-        for (const source of [...bitsOf(sources)].slice(0, SAMPLES)) asked.push([source, destination]);
-    for (const [source, destination] of asked) {
-      const to = firstOf(units[destination] as Unit, here);
-      const from = firstOf(units[source] as Unit, here, to && 'node' in to ? to.node : undefined);
-      if (!from || !to) continue;
-      const verdict = evaluatorOf(direction).evaluate(from, to, probe.ports.First, probe.protocol);
-      const rule = verdict.allowed ? ruleOf(here.side.policy.document, verdict.rule) : undefined;
-      if (!rule) continue;
-      for (const cause of causesOf(rule, [from, to], here, there, direction === 'gained' ? 'after' : 'before')) {
-        found.set(`${cause.at.file} ${cause.at.start.offset}`, cause);
-      }
-    }
-    return [...found.values()].sort((a, b) => a.at.start.offset - b.at.start.offset);
+    const pairs = own
+      ? own.slice(0, SAMPLES).flatMap((set) => [...bitsOf(set)].slice(0, 2).map((unit) => [unit, unit] as const))
+      : samplePairs(sources, destinations);
+    return tracer.access(direction, pairs, probe.ports.First, probe.protocol);
   };
 
   return gather(comparison)

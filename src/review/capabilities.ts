@@ -3,6 +3,7 @@
 import { canonicalJson, type Json } from '../base/canonical.ts';
 import type { NodeId } from '../base/ids.ts';
 import { addAll, addBit, createBitset, isEmptyBitset, subtractBitsets, type Bitset } from '../policy/bitset.ts';
+import { samplePairs, type Cause, type Tracer } from './causes.ts';
 import type { Comparison, Direction } from './comparison.ts';
 import type { Party } from './naming.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
@@ -17,6 +18,7 @@ export interface CapabilityChange {
   readonly who: readonly Party[];
   /** On which nodes; empty for an attribute of the nodes themselves. */
   readonly what: readonly Party[];
+  readonly causes: readonly Cause[];
 }
 
 interface Held {
@@ -49,7 +51,10 @@ const heldOn = (
 };
 
 /** Every difference, capabilities on other nodes first. */
-export const diffCapabilities = ({ before, after, units, names }: Comparison): readonly CapabilityChange[] => {
+export const diffCapabilities = (
+  { before, after, units, names }: Comparison,
+  tracer: Tracer,
+): readonly CapabilityChange[] => {
   const nobody = createBitset();
   const was = createSources(units, 'before');
   const is = createSources(units, 'after');
@@ -118,6 +123,10 @@ export const diffCapabilities = ({ before, after, units, names }: Comparison): r
     const what = name(group.destinations);
     const isAttribute = isEmptyBitset(group.destinations);
     if (who.length === 0 || (!isAttribute && what.length === 0)) return [];
-    return [{ direction: group.direction, capability: group.capability, values: group.values, who, what }];
+    const { direction, capability, values, sources, destinations } = group;
+    const causes = isAttribute
+      ? tracer.attribute(direction, capability)
+      : tracer.capability(direction, samplePairs(sources, destinations), capability);
+    return [{ direction, capability, values, who, what, causes }];
   });
 };

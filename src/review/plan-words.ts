@@ -56,7 +56,7 @@ const accessLine = (change: AccessChange): Line => ({
 
 const SHELL: Readonly<Record<ShellChange['to'], string>> = { accept: '', check: ', after a confirmation', deny: '' };
 
-const shellLine = ({ from, to, who, what, logins }: ShellChange): Line => ({
+const shellLine = ({ from, to, who, what, logins, causes }: ShellChange): Line => ({
   mark: to === 'deny' ? '-' : from === 'deny' ? '+' : '~',
   words: [
     ...parties(who),
@@ -66,10 +66,10 @@ const shellLine = ({ from, to, who, what, logins }: ShellChange): Line => ({
     ...list(logins.map((login) => ({ name: loginText(login) }))),
     say(to === 'accept' && from === 'check' ? ', without a confirmation now' : SHELL[to]),
   ],
-  because: [],
+  because: causes.map(formatCause),
 });
 
-const capabilityLine = ({ direction, capability, values, who, what }: CapabilityChange): Line => {
+const capabilityLine = ({ direction, capability, values, who, what, causes }: CapabilityChange): Line => {
   const text = values.length > 0 ? JSON.stringify(values) : '';
   return {
     mark: direction === 'gained' ? '+' : '-',
@@ -80,7 +80,7 @@ const capabilityLine = ({ direction, capability, values, who, what }: Capability
       { name: capability },
       ...(text === '' ? [] : [say(' '), { name: text.length > 80 ? `${text.slice(0, 79)}…` : text }]),
     ],
-    because: [],
+    because: causes.map(formatCause),
   };
 };
 

@@ -3,8 +3,9 @@
 
 import { canonicalJson } from '../base/canonical.ts';
 import type { Span } from '../base/diagnostic.ts';
-import { diffAccess, type AccessChange, type Cause } from './access.ts';
+import { diffAccess, type AccessChange } from './access.ts';
 import { diffCapabilities, type CapabilityChange } from './capabilities.ts';
+import { createTracer, type Cause } from './causes.ts';
 import { createComparison, type Comparison } from './comparison.ts';
 import { diffDeclared, EXIT_NODE, meaningOf, type DeclaredChange } from './declared.ts';
 import { guardChange, type GuardFinding, type GuardSide } from './guard.ts';
@@ -138,9 +139,10 @@ const sameRules = ({ snapshot: before }: ReviewedTailnet, { snapshot: after }: R
 /** Everything that changes between the two. The guard speaks only about nodes that exist. */
 export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { imagined }: PlanOptions): Plan => {
   const comparison: Comparison = createComparison(before, after);
-  const access = diffAccess(comparison);
-  const shells = diffShells(comparison);
-  const capabilities = diffCapabilities(comparison);
+  const tracer = createTracer(comparison);
+  const access = diffAccess(comparison, tracer);
+  const shells = diffShells(comparison, tracer);
+  const capabilities = diffCapabilities(comparison, tracer);
   const declared = diffDeclared(comparison);
   const guard = imagined ? [] : guardChange(guardSide(before), guardSide(after));
   const judged = [

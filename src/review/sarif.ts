@@ -16,6 +16,12 @@ export interface SarifOptions {
 
 const uriOf = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
 
+/** Code hosts refuse a result without a place; what concerns no line in particular is shown on the file that every folder has. */
+const NOWHERE: Span = (() => {
+  const start = { line: 1, column: 1, offset: 0 };
+  return { file: 'tailnet.json5', start, end: start };
+})();
+
 const locationOf = ({ file, start, end }: Span, prefix: string) => ({
   physicalLocation: {
     artifactLocation: { uri: uriOf(prefix + file), uriBaseId: '%SRCROOT%' },
@@ -56,7 +62,7 @@ export const renderSarif = ({ diagnostics, sources }: Report, { prefix, version 
             ruleIndex: codes.indexOf(code),
             level: LEVEL[severity],
             message: { text: help === undefined ? message : `${message}\n${help}` },
-            ...(span ? { locations: [locationOf(span, prefix)] } : {}),
+            locations: [locationOf(span ?? NOWHERE, prefix)],
             ...(related
               ? {
                   relatedLocations: related.map((other, id) => ({

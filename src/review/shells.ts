@@ -15,6 +15,7 @@ import {
 } from '../policy/bitset.ts';
 import type { SshRule } from '../wire/ssh.ts';
 import { OWN } from './access.ts';
+import { samplePairs, type Cause, type Tracer } from './causes.ts';
 import type { Comparison } from './comparison.ts';
 import type { Party } from './naming.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
@@ -29,6 +30,7 @@ export interface ShellChange {
   readonly what: readonly Party[];
   /** Login names on the destination; `*` is every login that no rule names, but never root. */
   readonly logins: readonly string[];
+  readonly causes: readonly Cause[];
 }
 
 const ANSWERS: readonly ShellAnswer[] = ['deny', 'check', 'accept'];
@@ -44,13 +46,15 @@ const gatherOwn = (changes: readonly ShellChange[]): readonly ShellChange[] => {
   return [
     ...changes.filter((change) => !isOwn(change)),
     ...[...own.values()].flatMap((group) =>
-      group.slice(0, 1).map((first) => ({ ...first, who: group.flatMap(({ who }) => who), what: [OWN] })),
+      group
+        .slice(0, 1)
+        .map((first) => ({ ...first, who: group.flatMap(({ who }) => who), what: [OWN], causes: first.causes })),
     ),
   ];
 };
 
 /** Every difference in who may open which shell. */
-export const diffShells = ({ before, after, units, names }: Comparison): readonly ShellChange[] => {
+export const diffShells = ({ before, after, units, names }: Comparison, tracer: Tracer): readonly ShellChange[] => {
   const everybody = createBitset(units.length);
   for (const { index } of units) addBit(everybody, index);
 
@@ -132,10 +136,14 @@ export const diffShells = ({ before, after, units, names }: Comparison): readonl
     }
   }
   const changes = [...groups.values()].flatMap(({ from, to, sources, destinations, logins }): ShellChange[] => {
-    const name = ANSWERS.indexOf(to) > ANSWERS.indexOf(from) ? names.gained : names.lost;
+    const isLess = ANSWERS.indexOf(to) < ANSWERS.indexOf(from);
+    const name = isLess ? names.lost : names.gained;
     const who = name(sources);
     const what = name(destinations);
-    return who.length === 0 || what.length === 0 ? [] : [{ from, to, who, what, logins: [...logins] }];
+    if (who.length === 0 || what.length === 0) return [];
+    const [login = '*'] = logins;
+    const causes = tracer.shells(samplePairs(sources, destinations), login, isLess);
+    return [{ from, to, who, what, logins: [...logins], causes }];
   });
   return gatherOwn(changes);
 };

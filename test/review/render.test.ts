@@ -99,11 +99,16 @@ test('sarif: rules, levels, places under the prefix, and fingerprints that survi
   );
   const [first, second] = run.results as [(typeof run.results)[number], (typeof run.results)[number]];
   assert.deepEqual([first.ruleIndex, first.level, second.ruleIndex, second.level], [0, 'error', 1, 'warning']);
-  assert.deepEqual(first.locations?.[0]?.physicalLocation, {
+  assert.deepEqual(first.locations[0]?.physicalLocation, {
     artifactLocation: { uri: 'my%20tailnet/tailnet.json5', uriBaseId: '%SRCROOT%' },
     region: { startLine: 3, startColumn: 3, endLine: 3, endColumn: 7 },
   });
-  assert.equal(second.locations, undefined);
+  assert.equal(
+    second.locations[0]?.physicalLocation.artifactLocation.uri,
+    'my%20tailnet/tailnet.json5',
+    'never nowhere',
+  );
+  assert.equal(second.locations[0]?.physicalLocation.region.startLine, 1);
 
   const moved = `// a new first line\n${TEXT}`;
   const [one] = report.diagnostics as [Diagnostic];

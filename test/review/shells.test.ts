@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { runs } from '../policy/runs.ts';
 import { createEvaluator } from '../../src/policy/evaluate.ts';
+import type { Tracer } from '../../src/review/causes.ts';
 import type { Comparison } from '../../src/review/comparison.ts';
 import { diffShells } from '../../src/review/shells.ts';
 import { createSide, type Side } from '../../src/review/side.ts';
@@ -20,6 +21,8 @@ const sideOf = (policy: string, nodes: readonly NodeSketch[]): Side | undefined 
   const compiled = compileText(policy).policy;
   return compiled && createSide(compiled, nodes.map(nodeOf), userOf);
 };
+
+const WITHOUT_CAUSES: Tracer = { access: () => [], shells: () => [], capability: () => [], attribute: () => [] };
 
 /** Names that only count: the numbers of the nodes that a set means on a side. */
 const compare = (before: Side, after: Side) => {
@@ -40,7 +43,7 @@ const compare = (before: Side, after: Side) => {
     units,
     names: { gained: naming(after), lost: naming(before) },
   };
-  return diffShells(comparison);
+  return diffShells(comparison, WITHOUT_CAUSES);
 };
 
 /** Changes that were once told wrong. */
