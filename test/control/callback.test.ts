@@ -98,6 +98,23 @@ test('set-dns publishes the proof of the node’s own name and nothing else', as
   world.setSnapshot(snapshotOf(https(false)));
 });
 
+test('a server without a way to publish says so, by `tailscale cert` and by `tailscale serve`', async () => {
+  const mute = await openWorld({ files: https(true) });
+  try {
+    const client = await mute.connect();
+    const NodeKey = newNodeKey();
+    await client.register({ NodeKey, Auth: { AuthKey: authKeyOf('alice') } });
+    const { name } = mute.registry.view.nodes.get(mute.registry.view.byNodeKey.get(NodeKey)!)!;
+    const record = { NodeKey, Name: `_acme-challenge.${name}.tail.example`, Type: 'TXT', Value: PROOF };
+    const { status, text } = await client.request('POST', '/machine/set-dns', record);
+    assert.deepEqual([status, /was not told where to publish/.test(text)], [501, true]);
+    const { json } = await client.request('POST', '/machine/feature/query', { NodeKey, Feature: 'serve' });
+    assert.match(String(json['Text']), /was not told where to publish/);
+  } finally {
+    await mute.close();
+  }
+});
+
 test('what a client is told when a feature is not there, or is', async () => {
   const { client, NodeKey } = await join();
   const ask = async (Feature: string) =>

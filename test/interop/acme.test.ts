@@ -2,7 +2,6 @@
 // notice nothing.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -16,26 +15,14 @@ import tls from 'node:tls';
 import acme from 'acme-client';
 
 import { openAcme, type AcmeOptions } from '../../src/server/acme.ts';
-import { makeSelfSignedCertificate } from '../../src/server/certificate.ts';
 import { createChallenges } from '../../src/server/challenges.ts';
 import { bindFront, type Front } from '../../src/server/front.ts';
 import { openCertificate, type ServerCertificate } from '../../src/server/tls.ts';
-import { eventually, freePort, Task } from './task.ts';
+import { pebbleCertificate, skipPebble, startPebble, type Pebble } from './pebble.ts';
+import { eventually, freePort } from './task.ts';
 
 const NAME = 'tail.example.com';
-const HOUR_MS = 3_600_000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-acme-'));
-const pebbleBinary = path.join(import.meta.dirname, '.build/pebble');
-
-const buildPebble = (): string | false => {
-  const cwd = path.join(import.meta.dirname, 'acme');
-  const { status, error } = spawnSync('go', ['build', '-trimpath', '-o', pebbleBinary, 'tool'], { cwd });
-  if (status === 0) return false;
-  if (process.env['CI']) throw new Error('pebble did not build; with CI set these tests are never skipped');
-  return error ? 'Go is not installed, so pebble cannot be built' : 'pebble did not build';
-};
-const skip = buildPebble();
-
 /** Answers every question for an IPv4 address with 127.0.0.1, and others with nothing (RFC 1035 section 4, over TCP). */
 const startDns = async (): Promise<net.Server> => {
   const server = net.createServer((socket) => {
@@ -57,12 +44,7 @@ const startDns = async (): Promise<net.Server> => {
   return server;
 };
 
-const own = makeSelfSignedCertificate({
-  hostnames: ['localhost'],
-  ips: ['127.0.0.1'],
-  notBefore: new Date(Date.now() - HOUR_MS),
-  notAfter: new Date(Date.now() + HOUR_MS),
-});
+const own = pebbleCertificate;
 
 /** The certificate that a new connection is shown. */
 const shown = async (port: number): Promise<{ issuer: string; serial: string }> => {
@@ -73,56 +55,30 @@ const shown = async (port: number): Promise<{ issuer: string; serial: string }> 
   return { issuer: String(issuer.CN), serial: serialNumber };
 };
 
-describe('a certificate from an ACME server', { skip }, () => {
+describe('a certificate from an ACME server', { skip: skipPebble }, () => {
   let dns: net.Server;
-  const tasks: Task[] = [];
+  const pebbles: Pebble[] = [];
   const fronts: Front[] = [];
   const certificates: { close: () => void }[] = [];
 
   before(async () => {
     dns = await startDns();
-    fs.writeFileSync(path.join(folder, 'pebble.crt'), own.certPem);
-    fs.writeFileSync(path.join(folder, 'pebble.key'), own.keyPem, { mode: 0o600 });
     acme.axios.defaults.httpsAgent = new https.Agent({ ca: own.certPem });
   });
 
   after(async () => {
     for (const certificate of certificates) certificate.close();
     for (const front of fronts) front.close();
-    await Promise.all(tasks.map((task) => task.stop()));
+    await Promise.all(pebbles.map((pebble) => pebble.stop()));
     dns.close();
     fs.rmSync(folder, { recursive: true, force: true });
   });
 
   /** Gives the URL of the directory of a new ACME server that looks for challenges at these ports. */
-  const startPebble = async (ports: { tlsPort: number; httpPort: number }, validSeconds: number): Promise<string> => {
-    const port = await freePort();
-    const config = path.join(folder, `${port}.json`);
-    const pebble = {
-      listenAddress: `127.0.0.1:${port}`,
-      managementListenAddress: `127.0.0.1:${await freePort()}`,
-      certificate: path.join(folder, 'pebble.crt'),
-      privateKey: path.join(folder, 'pebble.key'),
-      ...ports,
-      domainBlocklist: ['blocked.example.com'],
-      retryAfter: { authz: 1, order: 1 },
-      profiles: { default: { description: 'short', validityPeriod: validSeconds } },
-    };
-    fs.writeFileSync(config, JSON.stringify({ pebble }));
-    const task = new Task({
-      command: [pebbleBinary, '-config', config, '-dnsserver', `127.0.0.1:${(dns.address() as net.AddressInfo).port}`],
-      logFile: path.join(folder, `${port}.log`),
-      env: { PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0' },
-    });
-    tasks.push(task);
-    const directory = `https://127.0.0.1:${port}/dir`;
-    await eventually('pebble listens', 10_000, async () => {
-      const socket = net.connect(port, '127.0.0.1');
-      await once(socket, 'connect');
-      socket.destroy();
-      return true;
-    });
-    return directory;
+  const openPebble = async (ports: { tlsPort: number; httpPort: number }, validSeconds: number): Promise<string> => {
+    const pebble = await startPebble({ ...ports, validSeconds, dnsPort: (dns.address() as net.AddressInfo).port });
+    pebbles.push(pebble);
+    return pebble.directory;
   };
 
   const openFront = async (makeCertificate: (port: number) => Promise<ServerCertificate>): Promise<number> => {
@@ -163,7 +119,7 @@ describe('a certificate from an ACME server', { skip }, () => {
     const dataFolder = path.join(folder, 'data');
     const port = await openFront(async (at) =>
       openCertificate({
-        settings: { acmeDirectory: await startPebble({ tlsPort: at, httpPort: at }, 8) },
+        settings: { acmeDirectory: await openPebble({ tlsPort: at, httpPort: at }, 8) },
         dataFolder,
         host: NAME,
         now: Date.now,
@@ -194,7 +150,7 @@ describe('a certificate from an ACME server', { skip }, () => {
     const failures: string[] = [];
     const port = await openFront(async (at) =>
       withAcme({
-        directoryUrl: await startPebble({ tlsPort: await freePort(), httpPort: at }, 3_600),
+        directoryUrl: await openPebble({ tlsPort: await freePort(), httpPort: at }, 3_600),
         hostname: NAME,
         folder: path.join(folder, 'http'),
         onFailure: (reason) => failures.push(reason),
@@ -210,7 +166,7 @@ describe('a certificate from an ACME server', { skip }, () => {
     const waits: number[] = [];
     const port = await openFront(async (at) =>
       withAcme({
-        directoryUrl: await startPebble({ tlsPort: at, httpPort: at }, 3_600),
+        directoryUrl: await openPebble({ tlsPort: at, httpPort: at }, 3_600),
         hostname: 'blocked.example.com',
         folder: path.join(folder, 'blocked'),
         onFailure: (reason, waitMs) => {

@@ -44,6 +44,7 @@ export interface PeerStatus {
   readonly DNSName: string;
   readonly TailscaleIPs?: readonly string[];
   readonly Tags?: readonly string[];
+  readonly CapMap?: Readonly<Record<string, unknown>>;
   readonly Online: boolean;
   readonly Expired?: boolean;
   readonly PrimaryRoutes?: readonly string[];
@@ -76,7 +77,14 @@ export class Client {
   }
 
   /** Starts the daemon; it belongs to no tailnet yet. `folder` keeps its state and socket. In a `place` it has a network device. */
-  static async start(name: string, folder: string, weather: Weather, logFile: string, place?: Place): Promise<Client> {
+  static async start(
+    name: string,
+    folder: string,
+    weather: Weather,
+    logFile: string,
+    place?: Place,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Client> {
     fs.mkdirSync(folder, { recursive: true });
     const socksPort = await freePort();
     const task = new Task({
@@ -90,7 +98,7 @@ export class Client {
         '--port=0',
       ],
       logFile,
-      env: { ...QUIET, ...WEATHER[weather], TS_LOGS_DIR: folder, HOME: folder },
+      env: { ...QUIET, ...WEATHER[weather], TS_LOGS_DIR: folder, HOME: folder, ...more },
     });
     const client = new Client(name, folder, socksPort, task, await startEcho(name));
     try {
@@ -111,6 +119,11 @@ export class Client {
 
   get task(): Task {
     return this.#task;
+  }
+
+  /** Its SOCKS5 proxy into the tailnet; it knows MagicDNS. */
+  get socksPort(): number {
+    return this.#socksPort;
   }
 
   /** What a command line begins with that is for this client: `tailscale --socket …`. */

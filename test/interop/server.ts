@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly host?: string;
   /** How to start it; as the README does where not given. */
   readonly command?: readonly string[];
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface KeyWishes {
@@ -53,7 +55,14 @@ export class Server {
   }
 
   #spawn(): Task {
-    const { source, dataFolder, logFile, host = '127.0.0.1', command = ['npm', 'start', '--silent'] } = this.#options;
+    const {
+      source,
+      dataFolder,
+      logFile,
+      host = '127.0.0.1',
+      command = ['npm', 'start', '--silent'],
+      env,
+    } = this.#options;
     return new Task({
       command,
       cwd: CHECKOUT,
@@ -62,6 +71,7 @@ export class Server {
         TAILPLANE_SOURCE: source,
         TAILPLANE_DATA: dataFolder,
         TAILPLANE_LISTEN: `${host}:${this.#port}`,
+        ...env,
       },
     });
   }

@@ -27,6 +27,9 @@ export interface TailnetOptions {
   readonly follow?: (folder: string) => string;
   /** The address that the server listens on; loopback where not given. */
   readonly host?: string;
+  /** More settings of the server, and more of the clients' environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly clientEnv?: Readonly<Record<string, string>>;
 }
 
 const LOG_TAIL_LINES = 60;
@@ -35,14 +38,22 @@ export class Tailnet {
   readonly server: Server;
   readonly clients: Client[] = [];
   readonly #folder: string;
+  readonly #clientEnv: Readonly<Record<string, string>>;
   #failed = false;
 
-  private constructor(folder: string, server: Server) {
+  private constructor(folder: string, server: Server, clientEnv: Readonly<Record<string, string>>) {
     this.#folder = folder;
+    this.#clientEnv = clientEnv;
     this.server = server;
   }
 
-  static async start({ files = {}, follow = (dir) => dir, host }: TailnetOptions = {}): Promise<Tailnet> {
+  static async start({
+    files = {},
+    follow = (dir) => dir,
+    host,
+    env,
+    clientEnv = {},
+  }: TailnetOptions = {}): Promise<Tailnet> {
     // The socket of a client lies in here, and a path of a Unix socket has room for 107 bytes.
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-'));
     const source = path.join(folder, 'tailnet');
@@ -62,7 +73,9 @@ export class Tailnet {
           dataFolder: path.join(folder, 'data'),
           logFile,
           ...(host !== undefined && { host }),
+          ...(env && { env }),
         }),
+        clientEnv,
       );
     } catch (error) {
       fs.rmSync(folder, { recursive: true, force: true });
@@ -73,7 +86,8 @@ export class Tailnet {
   /** A client that has not joined yet, on this machine or in a place of its own. */
   async client(name: string, weather: Weather = 'clear', place?: Place): Promise<Client> {
     const logFile = path.join(this.#folder, 'logs', `${name}.log`);
-    const client = await Client.start(name, path.join(this.#folder, 'clients', name), weather, logFile, place);
+    const folder = path.join(this.#folder, 'clients', name);
+    const client = await Client.start(name, folder, weather, logFile, place, this.#clientEnv);
     this.clients.push(client);
     return client;
   }
