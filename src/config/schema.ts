@@ -42,6 +42,8 @@ const validatorOf = (name: SchemaName): ValidateFunction => {
 };
 
 interface SchemaPart {
+  /** Why a value is none of those that there are, where that is not plain. */
+  readonly $comment?: string;
   readonly title?: string;
   readonly description?: string;
   readonly examples?: readonly unknown[];
@@ -171,11 +173,12 @@ const explain = (problem: Problem, root: LocatedNode): Finding => {
       const value = at.kind === 'string' ? at.value : undefined;
       const meant = value === undefined ? undefined : suggest(value, allowed);
       const shown = value === undefined ? kindOf(at) : `\`${value}\``;
+      const why = problem.parentSchema?.$comment;
       return {
         code: 'config/not-one-of',
         span: firstOf(at.span),
         message: `${fieldOf(path)} can't be ${shown}.`,
-        help: `${meant === undefined ? '' : `Did you mean \`${meant}\`? `}The values are ${codeList(allowed)}.`,
+        help: `${meant === undefined ? '' : `Did you mean \`${meant}\`? `}The values are ${codeList(allowed)}.${why === undefined ? '' : ` ${why}`}`,
       };
     }
     case 'format': {

@@ -64,10 +64,11 @@ export const startNamed = async (
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-named-'));
   const { host = '127.0.0.1', port = await freePort(), secondaryOf, secondaryPort, records = '' } = options;
   fs.writeFileSync(path.join(folder, 'zone'), RECORDS + records);
-  const allowed = `key ${KEY.name}; key ${KEY_512.name};`;
+  // As docs/dns.md says.
+  const allowed = [KEY, KEY_512].map(({ name }) => `grant ${name} subdomain tail.${ZONE}. TXT;`).join(' ');
   const zone = secondaryOf
     ? `type secondary; primaries port ${secondaryOf.port} { ${secondaryOf.host}; }; file "copy";`
-    : `type primary; file "zone"; allow-update { ${allowed} }; notify explicit; ${secondaryPort === undefined ? '' : `also-notify port ${secondaryPort} { ${host}; };`}`;
+    : `type primary; file "zone"; update-policy { ${allowed} }; notify explicit; ${secondaryPort === undefined ? '' : `also-notify port ${secondaryPort} { ${host}; };`}`;
   fs.writeFileSync(
     path.join(folder, 'named.conf'),
     `options { directory "${folder}"; listen-on port ${port} { ${host}; }; listen-on-v6 { none; }; pid-file none; session-keyfile none;

@@ -18,24 +18,18 @@ import { openAcme, type AcmeOptions } from '../../src/server/acme.ts';
 import { createChallenges } from '../../src/server/challenges.ts';
 import { bindFront, type Front } from '../../src/server/front.ts';
 import { openCertificate, type ServerCertificate } from '../../src/server/tls.ts';
+import { answerWith } from './answer.ts';
 import { pebbleCertificate, skipPebble, startPebble, type Pebble } from './pebble.ts';
 import { eventually, freePort } from './task.ts';
 
 const NAME = 'tail.example.com';
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-acme-'));
-/** Answers every question for an IPv4 address with 127.0.0.1, and others with nothing (RFC 1035 section 4, over TCP). */
+/** Answers every question for an IPv4 address with 127.0.0.1, and others with nothing, over TCP. */
 const startDns = async (): Promise<net.Server> => {
   const server = net.createServer((socket) => {
     socket.on('error', () => {});
     socket.on('data', (message: Buffer) => {
-      const query = message.subarray(2);
-      let end = 12;
-      while (query[end] !== 0) end += (query[end] as number) + 1;
-      const question = query.subarray(12, end + 5);
-      const isV4 = query.readUInt16BE(end + 1) === 1;
-      const head = [...query.subarray(0, 2), 0x81, 0x80, 0, 1, 0, isV4 ? 1 : 0, 0, 0, 0, 0];
-      const record = isV4 ? [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1] : [];
-      const answer = [...head, ...question, ...record];
+      const answer = answerWith('127.0.0.1', message.subarray(2));
       socket.write(Uint8Array.of(answer.length >> 8, answer.length & 0xff, ...answer));
     });
   });

@@ -97,7 +97,8 @@ export const startPebble = async ({
   const task = new Task({
     command: [binary, '-config', file('pebble.json'), '-dnsserver', `127.0.0.1:${dnsPort}`],
     logFile: file('pebble.log'),
-    env: { PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0' },
+    // Refused nonces make clients wait for seconds; what they do then is theirs to test.
+    env: { PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0', PEBBLE_WFE_NONCEREJECT: '0' },
   });
   await eventually('pebble listens', 10_000, async () => {
     const socket = net.connect(port, '127.0.0.1');

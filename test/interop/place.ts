@@ -60,3 +60,9 @@ export const openPlace = (): Place => {
 export const addAddress = (address: string): void => {
   ip('address', 'add', `${address}/32`, 'dev', 'lo');
 };
+
+/** The same for an address of the internet: the place finds it behind us without a tailnet. */
+export const addInternetAddress = (address: string): void => {
+  addAddress(address);
+  ip('-n', NAME, 'route', 'add', `${address}/32`, 'via', NEAR);
+};
