@@ -59,7 +59,7 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
     [web, desk] = (await tailnet.joined(['web', 'desk'])) as [Client, Client];
     await seeEachOther([web, desk]);
     site = http.createServer((request, response) =>
-      response.end(`${request.headers.host} for ${request.headers['tailscale-user-login'] ?? 'nobody'}`),
+      response.end(`${request.headers.host} for ${String(request.headers['tailscale-user-login'] ?? 'nobody')}`),
     );
     site.listen(0, '127.0.0.1');
     await once(site, 'listening');
