@@ -1,11 +1,11 @@
 // The six functions that the control protocol rests on, as a port: X25519 (RFC 7748), ChaCha20-Poly1305 (RFC 8439),
-// BLAKE2s-256 (RFC 7693) and its HMAC (RFC 2104). This file holds the port and its reference, @noble; native.ts holds the
+// BLAKE2s-256 (RFC 7693) and HKDF with it (RFC 5869). This file holds the port and its reference, @noble; native.ts holds the
 // backend that serves traffic. A property test holds the two against each other.
 
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { x25519 } from '@noble/curves/ed25519.js';
 import { blake2s } from '@noble/hashes/blake2.js';
-import { hmac } from '@noble/hashes/hmac.js';
+import { hkdf } from '@noble/hashes/hkdf.js';
 
 export const KEY_BYTES = 32;
 export const AEAD_NONCE_BYTES = 12;
@@ -34,14 +34,20 @@ export interface Crypto {
   ) => Uint8Array | undefined;
   /** BLAKE2s-256 of the two parts in a row. */
   readonly hash: (first: Uint8Array, second: Uint8Array) => Uint8Array;
-  /** HMAC with BLAKE2s-256, block size 64. */
-  readonly hmac: (key: Uint8Array, message: Uint8Array) => Uint8Array;
+  /** HKDF with BLAKE2s-256 and empty info: two keys of 32 bytes, which is HKDF of the Noise framework. */
+  readonly hkdf: (salt: Uint8Array, input: Uint8Array) => readonly [Uint8Array, Uint8Array];
 }
 
 /** Fills an array of the given size with bytes that nobody can guess. Rooms that need some take this as an argument. */
 export type Random = (sizeBytes: number) => Uint8Array;
 
 export const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/** The two keys that HKDF gives. */
+export const halves = (keys: Uint8Array): readonly [Uint8Array, Uint8Array] => [
+  keys.slice(0, HASH_BYTES),
+  keys.slice(HASH_BYTES),
+];
 
 export const nobleCrypto: Crypto = {
   publicOf: (privateKey) => x25519.getPublicKey(privateKey),
@@ -64,5 +70,5 @@ export const nobleCrypto: Crypto = {
     }
   },
   hash: (first, second) => blake2s.create().update(first).update(second).digest(),
-  hmac: (key, message) => hmac(blake2s, key, message),
+  hkdf: (salt, input) => halves(hkdf(blake2s, input, salt, NO_BYTES, 2 * HASH_BYTES)),
 };

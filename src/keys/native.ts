@@ -6,18 +6,17 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
+  hkdfSync,
   type KeyObject,
 } from 'node:crypto';
 
-import { concatBytes, parseBase64Url, parseHex } from '../base/bytes.ts';
-import { AEAD_TAG_BYTES, KEY_BYTES, type Crypto } from './crypto.ts';
+import { concatBytes, formatBase64Url, parseBase64Url, parseHex } from '../base/bytes.ts';
+import { AEAD_TAG_BYTES, halves, HASH_BYTES, KEY_BYTES, NO_BYTES, type Crypto } from './crypto.ts';
 
 const PKCS8_HEAD = parseHex('302e020100300506032b656e04220420') as Uint8Array;
-const SPKI_HEAD = parseHex('302a300506032b656e032100') as Uint8Array;
 const CIPHER = 'chacha20-poly1305';
 const HASH = 'blake2s256';
 const TAG = { authTagLength: AEAD_TAG_BYTES };
@@ -33,8 +32,9 @@ const privateKeyObject = (raw: Uint8Array): KeyObject => {
   return key;
 };
 
+/** As a JWK (RFC 8037) it is taken as it is; DER goes through OpenSSL's search for a decoder. */
 const publicKeyObject = (raw: Uint8Array): KeyObject =>
-  createPublicKey({ key: Buffer.from(concatBytes(SPKI_HEAD, raw)), format: 'der', type: 'spki' });
+  createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: formatBase64Url(raw) }, format: 'jwk' });
 
 export const nativeCrypto: Crypto = {
   publicOf: (privateKey) => {
@@ -72,5 +72,6 @@ export const nativeCrypto: Crypto = {
     return plaintext;
   },
   hash: (first, second) => createHash(HASH).update(first).update(second).digest(),
-  hmac: (key, message) => createHmac(HASH, key).update(message).digest(),
+  // The same as three HMACs (RFC 2104), in half the time.
+  hkdf: (salt, input) => halves(new Uint8Array(hkdfSync(HASH, input, salt, NO_BYTES, 2 * HASH_BYTES))),
 };

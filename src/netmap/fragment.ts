@@ -12,15 +12,17 @@ import type { Cost } from './cost.ts';
 const PARAMS = { [constants.ZSTD_c_compressionLevel]: 1 };
 /** Below this the compressor costs more time than it saves bytes. */
 const RAW_BELOW = 192;
+/** The same for text that goes into one message only: making a compressor takes as long as sealing and sending some 8 KB. */
+const OWN_RAW_BELOW = 4096;
 /** Shared text shorter than this is copied into each message; longer text goes in as a shared frame. */
 export const SHARE_FROM = 1024;
 
 /** One zstd frame. Shared: never to be changed. */
 export type Fragment = Uint8Array;
 
-export const encodeFragment = (text: string): Fragment => {
+export const encodeFragment = (text: string, rawBelow = RAW_BELOW): Fragment => {
   const bytes = Buffer.from(text);
-  if (bytes.length < RAW_BELOW) return encodeRawFrame(bytes);
+  if (bytes.length < rawBelow) return encodeRawFrame(bytes);
   // With the size known, zstd takes tables of that size and not half a megabyte for each call.
   return zstdCompressSync(bytes, { params: PARAMS, pledgedSrcSize: bytes.length, chunkSize: chunkBytes(bytes.length) });
 };
@@ -34,6 +36,9 @@ const COMMA = encodeRawFrame(Buffer.from(','));
 export type Member = Uint8Array;
 
 export const encodeMember = (text: string): Member => concatBytes(COMMA, encodeFragment(text));
+
+/** The same for members that no other message has. */
+export const encodeOwnMember = (text: string): Member => concatBytes(COMMA, encodeFragment(text, OWN_RAW_BELOW));
 
 export interface Message {
   /** Whether it holds everything, or brings the client from the message before to this one. */
@@ -71,7 +76,7 @@ export const createMessage = (): MessageBuilder => {
   };
   const flush = (): void => {
     if (pending === '') return;
-    push(encodeFragment(pending));
+    push(encodeFragment(pending, OWN_RAW_BELOW));
     pending = '';
   };
   return {

@@ -1,15 +1,19 @@
 // Peers in pages of 64 places. A page is a run of peers, compressed once for all viewers that see the same of it and kept
-// until one of its peers changes. Peers whose look depends on the viewer are never in a page.
+// until one of its peers changes. Peers whose look depends on the viewer are never in a page. The page that a viewer itself
+// would stand in is nobody else's; it is put together from kept groups of 8, and only the viewer's own group is made anew.
 
-import { addBit, createBits, hasBit } from './bits.ts';
+import { concatBytes } from '../base/bytes.ts';
+import { addBit, addBits, createBits, hasBit } from './bits.ts';
 import type { Bits } from './bits.ts';
 import type { Entry, Look } from './entry.ts';
 import { peerText, withoutIpv4 } from './entry.ts';
-import { encodeMember } from './fragment.ts';
+import { encodeMember, encodeOwnMember } from './fragment.ts';
 import type { FragmentBudget, Member } from './fragment.ts';
 
 /** Two words of a bit set. Larger pages compress a little better, but each change makes one anew. */
 export const PAGE_SIZE = 64;
+const GROUP_SIZE = 8;
+const GROUPS = PAGE_SIZE / GROUP_SIZE;
 
 export interface Page {
   readonly fragment: Member;
@@ -24,8 +28,10 @@ export const familyLook = (entry: Entry, family: Family): Look =>
   family === 'both' ? entry.common : withoutIpv4(entry.common);
 
 export interface Pages {
-  /** The peers of one page that are in `members`, from word `2 * page` on. Kept if `keep`. */
-  readonly page: (index: number, low: number, high: number, family: Family, keep: boolean) => Page;
+  /** The peers of one page that are in `members`, from word `2 * page` on. */
+  readonly page: (index: number, low: number, high: number, family: Family) => Page;
+  /** The same for the page in which `own` stands, who is not its own peer: no other viewer sees this. */
+  readonly ownPage: (index: number, low: number, high: number, family: Family, own: number) => Page;
   /** A peer of the page changed. */
   readonly touch: (slot: number) => void;
   readonly forgetAll: () => void;
@@ -34,7 +40,7 @@ export interface Pages {
 export const createPages = (entryAt: (slot: number) => Entry | undefined, budget: () => FragmentBudget): Pages => {
   const kept: (Map<string, Page> | undefined)[] = [];
 
-  const make = (index: number, low: number, high: number, family: Family): Page => {
+  const make = (index: number, low: number, high: number, family: Family, encode: (text: string) => Member): Page => {
     const members: Bits = { words: Uint32Array.of(low, high) };
     const owners = createBits();
     const texts: string[] = [];
@@ -44,19 +50,37 @@ export const createPages = (entryAt: (slot: number) => Entry | undefined, budget
       texts.push(peerText(entry, family, () => familyLook(entry, family)));
       addBit(owners, entry.ownerIndex);
     }
-    return { fragment: encodeMember(texts.join()), owners };
+    return { fragment: encode(texts.join()), owners };
+  };
+
+  const page: Pages['page'] = (index, low, high, family) => {
+    const key = `${family}${low},${high}`;
+    const known = kept[index]?.get(key);
+    if (known) return known;
+    const made = make(index, low, high, family, encodeMember);
+    budget().keep(made.fragment);
+    (kept[index] ??= new Map()).set(key, made);
+    return made;
   };
 
   return {
-    page: (index, low, high, family, keep) => {
-      if (!keep) return make(index, low, high, family);
-      const key = `${family}${low},${high}`;
-      const known = kept[index]?.get(key);
-      if (known) return known;
-      const page = make(index, low, high, family);
-      budget().keep(page.fragment);
-      (kept[index] ??= new Map()).set(key, page);
-      return page;
+    page,
+    ownPage: (index, low, high, family, own) => {
+      const owners = createBits();
+      const fragments: Member[] = [];
+      const ownGroup = Math.floor((own % PAGE_SIZE) / GROUP_SIZE);
+      for (let group = 0; group < GROUPS; group++) {
+        const mask = 0xff << ((group * GROUP_SIZE) % 32);
+        const [inLow, inHigh] = group < GROUPS / 2 ? [low & mask, 0] : [0, high & mask];
+        if ((inLow | inHigh) === 0) continue;
+        const part =
+          group === ownGroup
+            ? make(index, inLow, inHigh, family, encodeOwnMember)
+            : page(index, inLow >>> 0, inHigh >>> 0, family);
+        fragments.push(part.fragment);
+        addBits(owners, part.owners);
+      }
+      return { fragment: concatBytes(...fragments), owners };
     },
     touch: (slot) => {
       const index = Math.floor(slot / PAGE_SIZE);

@@ -265,9 +265,12 @@ export class PeerStream {
       const low = words[at] as number;
       const high = words[at + 1] ?? 0;
       if ((low | high) === 0) continue;
+      const { pages } = this.#world;
       // In a full map, the page that lacks only the viewer is nobody else's.
-      const keep = this.#started || at >>> 1 !== Math.floor(entry.slot / PAGE_SIZE);
-      const page = this.#world.pages.page(at >>> 1, low, high, this.#family, keep);
+      const isOwn = !this.#started && at >>> 1 === Math.floor(entry.slot / PAGE_SIZE);
+      const page = isOwn
+        ? pages.ownPage(at >>> 1, low, high, this.#family, entry.slot)
+        : pages.page(at >>> 1, low, high, this.#family);
       list.push(page.fragment);
       addBits(peers.owners, page.owners);
     }

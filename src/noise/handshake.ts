@@ -19,8 +19,6 @@ const HEAD_BYTES = 3;
 const PROTOCOL = utf8('Noise_IK_25519_ChaChaPoly_BLAKE2s');
 /** Each handshake key encrypts one message, so the counter never leaves zero. */
 const FIRST_NONCE = new Uint8Array(AEAD_NONCE_BYTES);
-const ONE = Uint8Array.of(1);
-const TWO = Uint8Array.of(2);
 
 /** What both sides hold when the handshake is done. */
 export interface Transport {
@@ -52,16 +50,9 @@ const mixHash = (crypto: Crypto, state: Symmetric, data: Uint8Array): Symmetric 
   h: crypto.hash(state.h, data),
 });
 
-/** HKDF with two outputs of 32 bytes and empty info (section 4.3). */
-const expand = (crypto: Crypto, ck: Uint8Array, input: Uint8Array): readonly [Uint8Array, Uint8Array] => {
-  const extracted = crypto.hmac(ck, input);
-  const first = crypto.hmac(extracted, ONE);
-  return [first, crypto.hmac(extracted, concatBytes(first, TWO))];
-};
-
 /** MixKey: the state with a new chaining key, and the key for the one encryption that follows. */
 const mixKey = (crypto: Crypto, state: Symmetric, shared: Uint8Array): readonly [Symmetric, Uint8Array] => {
-  const [ck, key] = expand(crypto, state.ck, shared);
+  const [ck, key] = crypto.hkdf(state.ck, shared);
   return [{ ck, h: state.h }, key];
 };
 
@@ -73,7 +64,7 @@ const begin = (crypto: Crypto, version: number, serverPublic: Uint8Array): Symme
 };
 
 const split = (crypto: Crypto, state: Symmetric): Transport => {
-  const [clientKey, serverKey] = expand(crypto, state.ck, NO_BYTES);
+  const [clientKey, serverKey] = crypto.hkdf(state.ck, NO_BYTES);
   return { clientKey, serverKey, handshakeHash: state.h };
 };
 
