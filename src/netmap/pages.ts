@@ -37,8 +37,19 @@ export interface Pages {
   readonly forgetAll: () => void;
 }
 
+/** What is kept of one page or group: by who sees it, and what was asked for last, which most viewers ask for again. */
+interface Kept {
+  readonly byMembers: Map<string, Page>;
+  low: number;
+  high: number;
+  family: Family;
+  last: Page;
+}
+
 export const createPages = (entryAt: (slot: number) => Entry | undefined, budget: () => FragmentBudget): Pages => {
-  const kept: (Map<string, Page> | undefined)[] = [];
+  /** By the number of the page, and of the group. */
+  const keptPages: (Kept | undefined)[] = [];
+  const keptGroups: (Kept | undefined)[] = [];
 
   const make = (index: number, low: number, high: number, family: Family, encode: (text: string) => Member): Page => {
     const members: Bits = { words: Uint32Array.of(low, high) };
@@ -53,18 +64,34 @@ export const createPages = (entryAt: (slot: number) => Entry | undefined, budget
     return { fragment: encode(texts.join()), owners };
   };
 
-  const page: Pages['page'] = (index, low, high, family) => {
+  type From = readonly [index: number, low: number, high: number, family: Family];
+
+  const find = (all: (Kept | undefined)[], at: number, ...[index, low, high, family]: From): Page => {
+    const kept = all[at];
+    if (kept?.low === low && kept.high === high && kept.family === family) return kept.last;
     const key = `${family}${low},${high}`;
-    const known = kept[index]?.get(key);
-    if (known) return known;
-    const made = make(index, low, high, family, encodeMember);
-    budget().keep(made.fragment);
-    (kept[index] ??= new Map()).set(key, made);
-    return made;
+    let page = kept?.byMembers.get(key);
+    if (!page) {
+      page = make(index, low, high, family, encodeMember);
+      budget().keep(page.fragment);
+    }
+    // The budget may have forgotten all in the meantime.
+    const byMembers = (all[at]?.byMembers ?? new Map<string, Page>()).set(key, page);
+    all[at] = { byMembers, low, high, family, last: page };
+    return page;
+  };
+
+  const forget = (all: (Kept | undefined)[], at: number): void => {
+    const kept = all[at];
+    if (!kept) return;
+    all[at] = undefined;
+    let sizeBytes = 0;
+    for (const { fragment } of kept.byMembers.values()) sizeBytes += fragment.length;
+    budget().drop(sizeBytes, kept.byMembers.size);
   };
 
   return {
-    page,
+    page: (index, low, high, family) => find(keptPages, index, index, low, high, family),
     ownPage: (index, low, high, family, own) => {
       const owners = createBits();
       const fragments: Member[] = [];
@@ -76,23 +103,19 @@ export const createPages = (entryAt: (slot: number) => Entry | undefined, budget
         const part =
           group === ownGroup
             ? make(index, inLow, inHigh, family, encodeOwnMember)
-            : page(index, inLow >>> 0, inHigh >>> 0, family);
+            : find(keptGroups, index * GROUPS + group, index, inLow, inHigh, family);
         fragments.push(part.fragment);
         addBits(owners, part.owners);
       }
       return { fragment: concatBytes(...fragments), owners };
     },
     touch: (slot) => {
-      const index = Math.floor(slot / PAGE_SIZE);
-      const pages = kept[index];
-      if (!pages) return;
-      kept[index] = undefined;
-      let sizeBytes = 0;
-      for (const page of pages.values()) sizeBytes += page.fragment.length;
-      budget().drop(sizeBytes, pages.size);
+      forget(keptPages, Math.floor(slot / PAGE_SIZE));
+      forget(keptGroups, Math.floor(slot / GROUP_SIZE));
     },
     forgetAll: () => {
-      kept.length = 0;
+      keptPages.length = 0;
+      keptGroups.length = 0;
     },
   };
 };

@@ -7,6 +7,7 @@ import { concatBytes, utf8 } from '../base/bytes.ts';
 const MAGIC = [0x28, 0xb5, 0x2f, 0xfd] as const;
 /** The largest block that the format allows. */
 const MAX_BLOCK_BYTES = 128 * 1024;
+const BLOCK_HEAD_BYTES = 3;
 
 /** Content size in the shortest form, single segment, no checksum (RFC 8878, 3.1.1.1). */
 const frameHeader = (sizeBytes: number): number[] => {
@@ -17,14 +18,22 @@ const frameHeader = (sizeBytes: number): number[] => {
 
 /** One zstd frame that stores the bytes as they are. */
 export const encodeRawFrame = (content: Uint8Array): Uint8Array => {
-  const parts: Uint8Array[] = [Uint8Array.from(frameHeader(content.length))];
+  const header = frameHeader(content.length);
+  const blocks = Math.max(1, Math.ceil(content.length / MAX_BLOCK_BYTES));
+  const frame = new Uint8Array(header.length + blocks * BLOCK_HEAD_BYTES + content.length);
+  frame.set(header);
+  let to = header.length;
   for (let at = 0; at === 0 || at < content.length; at += MAX_BLOCK_BYTES) {
     const block = content.subarray(at, at + MAX_BLOCK_BYTES);
     const last = at + MAX_BLOCK_BYTES >= content.length ? 1 : 0;
     const head = last | (block.length << 3);
-    parts.push(Uint8Array.of(head & 255, (head >>> 8) & 255, head >>> 16), block);
+    frame[to] = head;
+    frame[to + 1] = head >>> 8;
+    frame[to + 2] = head >>> 16;
+    frame.set(block, to + BLOCK_HEAD_BYTES);
+    to += BLOCK_HEAD_BYTES + block.length;
   }
-  return concatBytes(...parts);
+  return frame;
 };
 
 /** The length in front of the zstd frames of one message. */
