@@ -10,8 +10,10 @@ import type { Session } from './session.ts';
 
 /** The least that is gathered for: a client that is told twice in a blink has to work twice. */
 const LEAST_MS = 10;
-/** What is gathered for while a crowd comes in. */
-const CROWD_MS = 500;
+/** What is gathered for while a crowd comes in: so long that telling takes a small part of the time, within bounds. */
+const CROWD_LEAST_MS = 500;
+const CROWD_MOST_MS = 2_000;
+const CROWD_PASSES = 5;
 
 export interface Outbox {
   /** Something is pending for the session. */
@@ -66,10 +68,11 @@ export const createOutbox = (scheduler: Scheduler, gatherMs: number, now: () => 
   };
 
   const ordinaryPauseMs = (): number => Math.min(Math.max(passMs / 2, LEAST_MS), gatherMs);
+  const crowdPauseMs = (): number => Math.min(Math.max(passMs * CROWD_PASSES, CROWD_LEAST_MS), CROWD_MOST_MS);
 
   return {
     wake: (session) => {
-      const pauseMs = scheduler.isCrowded() ? CROWD_MS : ordinaryPauseMs();
+      const pauseMs = scheduler.isCrowded() ? crowdPauseMs() : ordinaryPauseMs();
       if (performance.now() - session.askedMs >= pauseMs) {
         due.add(session);
         schedule();
