@@ -47,13 +47,28 @@ export const sshArguments = (options: SshOptions, service: string): readonly str
   `${service} '${options.path}'`,
 ];
 
+/** What ssh says about the file of the deploy key, before the host refuses the login that lacks it. */
+const keyProblem = (said: string): string => {
+  if (/identity file .* not accessible|load key .*(?:no such file|permission denied)/i.test(said))
+    return "The file of the SSH key can't be read.";
+  if (/permissions .* are too open|bad permissions/i.test(said))
+    return 'The file of the SSH key can be read by others, so ssh does not use it: chmod 600.';
+  if (/load key .*(?:passphrase|invalid format|error in libcrypto)/i.test(said))
+    return 'The file of the SSH key holds no key that can be used, or one under a passphrase.';
+  return 'The git host refused the SSH key.';
+};
+
 const refusalOfSsh = (said: string, status: number | null): Refusal => {
   if (/host key verification failed|host identification has changed|no .* host key is known/i.test(said)) {
     return refuse('source/host-key', "The git host's SSH key is not the pinned one.");
   }
   if (/permission denied|access denied|too many authentication failures/i.test(said)) {
-    return refuse('source/credentials', 'The git host refused the SSH key.');
+    return refuse('source/credentials', keyProblem(said));
   }
+  if (/read.only|write access|not allowed to (?:push|upload)/i.test(said) && status !== 255) {
+    return refuse('source/push-refused', 'The SSH key may only read.');
+  }
+  if (status === 127) return refuse('source/protocol', 'There is no git on the SSH host.');
   if (/not found|does not appear to be a git repository|no such/i.test(said) && status !== 255) {
     return refuse('source/not-found', 'The git host knows no such repository, or hides it from this key.');
   }
