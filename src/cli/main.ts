@@ -17,6 +17,7 @@ import { registerLint } from './lint.ts';
 import { registerNodes } from './nodes.ts';
 import { registerOverview } from './overview.ts';
 import { registerReview } from './review.ts';
+import { registerSeal, registerSigner } from './seal.ts';
 import { registerServe } from './serve.ts';
 import { registerRoutes } from './routes.ts';
 import { registerSource } from './source.ts';
@@ -48,6 +49,8 @@ export const buildProgram = (): Command => {
   registerDerp(program);
   registerRoutes(program);
   registerSource(program);
+  registerSeal(program);
+  registerSigner(program);
   registerBackup(program);
   registerDoctor(program);
   registerCompletion(program);

@@ -1,25 +1,18 @@
 // The commands about where the tailnet comes from: what serves, what waits and why, going back, waiting, and decisions that
 // end as a commit and not as hidden state.
 
-import { randomBytes } from 'node:crypto';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { parseDuration } from '../base/duration.ts';
-import { Secret } from '../base/secret.ts';
-import { nativeCrypto } from '../keys/native.ts';
-import { sealSecret } from '../keys/sealed.ts';
-import { parseMachineKey } from '../keys/text.ts';
 import type { ReconcileStatus } from '../server/reconcile.ts';
 import type { EditAnswer } from '../server/source-operations.ts';
 import type { SourceCommit } from '../source/tree.ts';
 import { modeOf, short, showEdit, withWriteOptions } from './edit.ts';
 import type { WriteOptions } from './edit.ts';
-import { EXIT, Failure } from './failure.ts';
+import { EXIT } from './failure.ts';
 import { plain, relativeTime, table } from './output.ts';
 import type { Output } from './output.ts';
 import { serverOf } from './server.ts';
-
-const SECRET_LIMIT_BYTES = 64 * 1024;
 
 const ago = (ms: number): string => relativeTime(ms, Date.now());
 
@@ -187,45 +180,7 @@ const registerEdits = (program: Command): void => {
     );
 };
 
-const readSecret = async (): Promise<Secret<string>> => {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > SECRET_LIMIT_BYTES) throw new Failure(EXIT.usage, 'cli/usage', 'The value is larger than 64 KiB.');
-    chunks.push(chunk);
-  }
-  return new Secret(
-    Buffer.concat(chunks)
-      .toString('utf8')
-      .replace(/\r?\n$/, ''),
-  );
-};
-
-const registerSeal = (program: Command): void => {
-  program
-    .command('seal')
-    .description('encrypt a value to the server, so that it may lie in the repository; reads it from standard input')
-    .option('--to <key>', "the server's sealing key; asked of the running server by default")
-    .addHelpText('after', '\nExample:\n  printf %s "$SECRET" | tailplane seal')
-    .action(async ({ to }: { to?: string }, command: Command) => {
-      const { admin, out } = serverOf(command);
-      const recipient = parseMachineKey(to ?? (await admin.get<{ key: string }>('/seal-key')).key);
-      if (!recipient) {
-        throw new Failure(
-          EXIT.usage,
-          'cli/usage',
-          'This is not a sealing key.',
-          '`tailplane seal` alone asks the server for its own.',
-        );
-      }
-      const sealed = sealSecret(nativeCrypto, (size) => randomBytes(size), recipient, await readSecret());
-      out.show({ sealed }, () => sealed);
-    });
-};
-
 export const registerSource = (program: Command): void => {
   registerReconcile(program);
   registerEdits(program);
-  registerSeal(program);
 };

@@ -1,6 +1,7 @@
 // Follows the source of the tailnet for a server: opens it with the server's settings, puts the reconcile loop on it, and
 // tells what happens to each revision in log, metrics, commit status and notifications.
 
+import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { compareDiagnostics, type Diagnostic } from '../base/diagnostic.ts';
 import type { Outcome } from '../base/outcome.ts';
@@ -16,8 +17,10 @@ import type { Credential } from '../source/credential.ts';
 import { forgeOf, reportStatus, type CommitStatus } from '../source/forge.ts';
 import { openSource } from '../source/open.ts';
 import type { Source, SourceSettings, SourceStatus } from '../source/source.ts';
+import { formatSshKey } from '../source/sshsig.ts';
 import { createHookCheck } from '../source/webhook.ts';
 import { StartFailure } from './failure.ts';
+import { signingKeyOf } from './keyring.ts';
 import type { Logger } from './log.ts';
 import { notify } from './notify.ts';
 import { openReconcile, type Pending, type Reconcile, type ReconcileEvent } from './reconcile.ts';
@@ -40,6 +43,8 @@ export interface Follower {
   readonly reconcile: Reconcile;
   /** For edits and history. */
   readonly origin: Source;
+  /** The public key that the server's own commits are signed with, as a line for `signers`. */
+  readonly signer: string;
   /** `POST /hooks/git`; absent where no secret is set. */
   readonly hook?: NonNullable<PublicPorts['webhook']>;
   readonly close: () => Promise<void>;
@@ -92,11 +97,17 @@ const credentialOf = (location: string, settings: Settings): Credential | undefi
     : { kind: 'basic', username: sourceUser, password: sourceToken };
 };
 
-const sourceSettingsOf = (location: string, settings: Settings, dataDir: string): SourceSettings => {
+const sourceSettingsOf = (
+  location: string,
+  settings: Settings,
+  dataDir: string,
+  signingKey: KeyObject,
+): SourceSettings => {
   const { branch, folder, depth, pollSeconds, sourceCa, sshKey, sshKnownHosts } = settings;
   const credential = credentialOf(location, settings);
   return {
     dataDir,
+    signingKey,
     ...(branch === undefined ? {} : { branch }),
     ...(folder === undefined ? {} : { folder }),
     ...(depth === undefined ? {} : { depth }),
@@ -130,7 +141,11 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     );
   };
   const onFault = (fault: unknown): void => log.error({ err: fault }, 'fault while following the source');
-  const opened = await openSource(location, { ...sourceSettingsOf(location, settings, dataFolder), onFault });
+  const signingKey = signingKeyOf(dataFolder);
+  const opened = await openSource(location, {
+    ...sourceSettingsOf(location, settings, dataFolder, signingKey),
+    onFault,
+  });
   if (!opened.ok) return fail(opened.reason);
   const source = opened.value;
 
@@ -272,6 +287,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     onSwap: (listener) => reconcile.onSwap(listener),
     reconcile,
     origin: source,
+    signer: formatSshKey(signingKey),
     ...(hook ? { hook } : {}),
     close: () => reconcile.close(),
   };

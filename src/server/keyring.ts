@@ -1,7 +1,8 @@
-// The server's own private keys, one file each in `<data>/keys`: the Noise key that clients pin at their first contact and
-// the relay's key. They are made once, and never enter the database, a log, or a backup without a passphrase.
+// The server's own private keys, one file each in `<data>/keys`: the Noise key that clients pin at their first contact, the
+// relay's, those that open sealed values and sign commits. Made once; they never enter the database, a log, or a backup
+// without a passphrase.
 
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { utf8 } from '../base/bytes.ts';
@@ -34,4 +35,20 @@ export const keyPairOf = (crypto: Crypto, dataFolder: string, name: 'noise' | 'r
   const pair = parseKeyPair(crypto, fs.readFileSync(file, 'utf8').trim());
   if (!pair) throw new Error(`${file} does not hold a private key; restore it from a backup`);
   return pair;
+};
+
+/** The Ed25519 key that signs the commits of the server; made at the first call. Throws where the file is damaged. */
+export const signingKeyOf = (dataFolder: string): KeyObject => {
+  const file = path.join(dataFolder, 'keys', 'sign.key');
+  if (!fs.existsSync(file)) {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    writePrivateFile(file, utf8(privateKey.export({ format: 'pem', type: 'pkcs8' }) as string));
+  }
+  try {
+    const key = createPrivateKey(fs.readFileSync(file));
+    if (key.asymmetricKeyType === 'ed25519') return key;
+  } catch {
+    // Said below.
+  }
+  throw new Error(`${file} does not hold a private key; restore it from a backup`);
 };

@@ -198,6 +198,7 @@ export const sourceOperations = (parts: Parts, follower: Follower, sealKey: stri
       run: async ({ query }) => await diff(query.get('from') ?? 'HEAD~1', query.get('to') ?? 'HEAD'),
     },
     { method: 'get', path: '/seal-key', run: () => accept({ key: sealKey }) },
+    { method: 'get', path: '/signer', run: () => accept({ name: 'tailplane', key: follower.signer }) },
     // `what` is `routes`, `withdrawal` or `declaration`.
     {
       method: 'post',

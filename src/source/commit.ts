@@ -65,6 +65,32 @@ export const parseCommit = (bytes: Uint8Array): RawCommit | undefined => {
   return { tree, parents, author, committer, message, signatures, payload: Buffer.concat(payload) };
 };
 
+/** What a new commit says. */
+export interface NewCommit {
+  readonly tree: string;
+  readonly parents: readonly string[];
+  /** Author and committer in one. */
+  readonly author: { readonly name: string; readonly email: string };
+  readonly atSeconds: number;
+  readonly message: string;
+}
+
+/** The bytes of a commit; `sign` gets them as they are without the signature. */
+export const formatCommit = (commit: NewCommit, sign: ((payload: Uint8Array) => string) | undefined): Uint8Array => {
+  // What would end a name early is left out, as git does it.
+  const [name, email] = [commit.author.name, commit.author.email].map((text) =>
+    // oxlint-disable-next-line no-control-regex
+    text.replaceAll(/[<>\u0000-\u001f]/g, '').trim(),
+  );
+  const person = `${name} <${email}> ${commit.atSeconds} +0000`;
+  const parents = commit.parents.map((parent) => `parent ${parent}\n`).join('');
+  const head = `tree ${commit.tree}\n${parents}author ${person}\ncommitter ${person}\n`;
+  const rest = `\n${commit.message.replaceAll('\0', '').trimEnd()}\n`;
+  const signature = sign?.(Buffer.from(head + rest));
+  const header = signature === undefined ? '' : `gpgsig ${signature.replaceAll('\n', '\n ')}\n`;
+  return Buffer.from(head + header + rest);
+};
+
 const signatureKind = ({ signatures }: RawCommit): SourceCommit['signature'] => {
   const [text] = signatures;
   if (text === undefined) return 'none';

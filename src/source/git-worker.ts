@@ -1,6 +1,7 @@
 // The worker thread in which git is read: unpacking a pack takes seconds of computing that must not stop the server. It
 // does one thing at a time, in the order asked for; whoever waits too long ends the thread, and starts another.
 
+import type { KeyObject } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import git from 'isomorphic-git';
 import fs from 'node:fs';
@@ -30,6 +31,7 @@ export interface GitWorkerData {
   readonly identityFile?: string | undefined;
   readonly knownHostsFile?: string | undefined;
   readonly sshCommand?: readonly string[] | undefined;
+  readonly signingKey?: KeyObject | undefined;
   readonly limits: SourceLimits;
 }
 
@@ -218,7 +220,7 @@ const operationsOf = (data: GitWorkerData): GitOperations => {
     const tip = await tipCommit();
     if (!tip.ok) return tip;
     const gitdir = (await repositoryOf()).gitdir();
-    const target = { gitdir, tip: tip.value, folder, location };
+    const target = { gitdir, tip: tip.value, folder, location, signingKey: data.signingKey };
     if (location.kind === 'repository') return await proposeEdit(target, edit, undefined);
     return await withTransport(authorization, (transport) =>
       proposeEdit(target, edit, { client: transport.client, url: urlOf }),

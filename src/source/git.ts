@@ -119,6 +119,7 @@ export const openGit = (location: GitLocation, settings: SourceSettings): Source
     identityFile: settings.identityFile,
     knownHostsFile: settings.knownHostsFile,
     sshCommand: settings.sshCommand,
+    signingKey: settings.signingKey,
     limits: limitsOf(settings),
   });
   const authorize = authorizeBy(location.kind === 'https' ? settings.credential : undefined);

@@ -1,15 +1,18 @@
 // New contents of tailnet files as a commit on top of the newest one: on the followed branch, or on a new branch that is
 // pushed for a person to review. Only blobs, the trees above them and one commit are written; there is no work tree.
 
+import type { KeyObject } from 'node:crypto';
 import fs from 'node:fs';
 import git, { type HttpClient } from 'isomorphic-git';
 import { parseRevision } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import type { Tip } from './clone.ts';
+import { formatCommit } from './commit.ts';
 import type { Location } from './location.ts';
 import { PACK_LIMITS } from './pack.ts';
 import { refusalOf } from './refused.ts';
 import type { Proposal, ProposedEdit } from './source.ts';
+import { signSsh } from './sshsig.ts';
 import { gitFiles } from './store.ts';
 import { TAILNET_FILES } from './tree.ts';
 
@@ -18,6 +21,8 @@ export interface ProposeTarget {
   readonly tip: Tip;
   readonly folder: string;
   readonly location: Exclude<Location, { kind: 'folder' }>;
+  /** Ed25519; without it the commit is not signed. */
+  readonly signingKey: KeyObject | undefined;
 }
 
 const files = gitFiles(PACK_LIMITS);
@@ -69,7 +74,7 @@ const isCheckedOut = async (
 
 /** Without a remote the branch of the local repository moves; with one it is pushed and no local branch moves. */
 export const proposeEdit = async (
-  { gitdir, tip, folder, location }: ProposeTarget,
+  { gitdir, tip, folder, location, signingKey }: ProposeTarget,
   edit: ProposedEdit,
   remote: { readonly client: HttpClient; readonly url: string } | undefined,
 ): Promise<Outcome<Proposal>> => {
@@ -80,12 +85,10 @@ export const proposeEdit = async (
   const head = await git.readCommit({ fs, gitdir, oid: tip.commit, cache: {} });
   const parts = folder.split('/').filter((part) => part !== '' && part !== '.');
   const tree = await writeTreeWith(gitdir, head.commit.tree, parts, edit);
-  const person = { ...edit.author, timestamp: Math.floor(Date.now() / 1000), timezoneOffset: 0 };
-  const commit = await git.writeCommit({
-    fs: files,
-    gitdir,
-    commit: { message: `${edit.message.trimEnd()}\n`, tree, parent: [tip.commit], author: person, committer: person },
-  });
+  const { author, message } = edit;
+  const content = { tree, parents: [tip.commit], author, atSeconds: Math.floor(Date.now() / 1000), message };
+  const object = formatCommit(content, signingKey && ((payload) => signSsh(signingKey, payload)));
+  const commit = await git.writeObject({ fs: files, gitdir, type: 'commit', format: 'content', object });
   const revision = parseRevision(commit);
   if (!revision) throw new Error('isomorphic-git wrote a commit without an id');
   const openUrl = edit.branch === undefined ? undefined : openUrlOf(location, tip.branch, branch);

@@ -1,6 +1,7 @@
 // The port of everything that yields a tailnet's files: a plain folder, a local repository, a remote over HTTPS or SSH.
 // A source reports what it finds and decides nothing; whether a commit is taken is up to the reconcile loop.
 
+import type { KeyObject } from 'node:crypto';
 import type { Revision } from '../base/ids.ts';
 import type { Outcome, Refusal } from '../base/outcome.ts';
 import type { Credential } from './credential.ts';
@@ -88,6 +89,8 @@ export interface SourceSettings {
   readonly knownHostsFile?: string;
   /** The program that speaks SSH and its first arguments; default `ssh`. */
   readonly sshCommand?: readonly string[];
+  /** Ed25519: signs the commits that `propose` makes. */
+  readonly signingKey?: KeyObject;
   readonly limits?: Partial<SourceLimits>;
   /** Hears of bugs that showed themselves; the attempt itself is refused with `source/fault`. */
   readonly onFault?: (fault: unknown) => void;

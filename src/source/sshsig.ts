@@ -1,8 +1,8 @@
 // SSH signatures (OpenSSH's PROTOCOL.sshsig) with node:crypto. A signature names its namespace, and only `git` counts:
 // a signature made for a file or a login must not approve a commit.
 
-import { createHash, createPublicKey, verify, type KeyObject } from 'node:crypto';
-import { concatBytes, equalBytes, parseBase64, utf8 } from '../base/bytes.ts';
+import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import { concatBytes, equalBytes, formatBase64, parseBase64, utf8 } from '../base/bytes.ts';
 import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
 
 /** RFC 4251 section 5: values one after another, each with its length in front. */
@@ -114,6 +114,46 @@ export const parseSshKey = (line: string): Uint8Array | undefined => {
   }
 };
 
+const ED25519 = 'ssh-ed25519';
+
+/** RFC 8709 section 4. */
+const blobOf = (key: KeyObject): Uint8Array => {
+  const { x = '' } = createPublicKey(key).export({ format: 'jwk' });
+  return concatBytes(field(utf8(ED25519)), field(Buffer.from(x, 'base64url')));
+};
+
+/** The public half of an Ed25519 key as a line for `signers`, or for git's allowed signers. */
+export const formatSshKey = (key: KeyObject): string => `${ED25519} ${formatBase64(blobOf(key))}`;
+
+/** What the signature covers: the payload only by its digest. */
+const signedBytes = (namespace: Uint8Array, reserved: Uint8Array, hash: string, payload: Uint8Array): Uint8Array =>
+  concatBytes(
+    utf8('SSHSIG'),
+    field(namespace),
+    field(reserved),
+    field(utf8(hash)),
+    field(createHash(hash).update(payload).digest()),
+  );
+
+const NAMESPACE = 'git';
+
+/** Signs a commit with an Ed25519 private key, armoured as git puts it into the commit. */
+export const signSsh = (key: KeyObject, payload: Uint8Array): string => {
+  const none = new Uint8Array();
+  const signature = sign(null, signedBytes(utf8(NAMESPACE), none, 'sha512', payload), key);
+  const bytes = concatBytes(
+    utf8('SSHSIG'),
+    Uint8Array.of(0, 0, 0, 1),
+    field(blobOf(key)),
+    field(utf8(NAMESPACE)),
+    field(none),
+    field(utf8('sha512')),
+    field(concatBytes(field(utf8(ED25519)), field(signature))),
+  );
+  const lines = formatBase64(bytes).match(/.{1,70}/g) ?? [];
+  return ['-----BEGIN SSH SIGNATURE-----', ...lines, '-----END SSH SIGNATURE-----'].join('\n');
+};
+
 const badForm: Refusal = refuse('source/signature-form', 'The SSH signature cannot be read.');
 
 /** The blob of the key that signed, once the signature was found to fit; whether it is a signer's is for the caller. */
@@ -131,12 +171,10 @@ export const verifySshSignature = (armoured: string, payload: Uint8Array): Outco
     const hash = parts.text();
     const signature = parts.string();
     if (!parts.atEnd() || (hash !== 'sha256' && hash !== 'sha512')) return badForm;
-    if (namespace.toString('latin1') !== 'git') {
+    if (namespace.toString('latin1') !== NAMESPACE) {
       return refuse('source/signature-namespace', 'The SSH signature was made for something other than git.');
     }
-    const digest = createHash(hash).update(payload).digest();
-    const data = concatBytes(utf8('SSHSIG'), field(namespace), field(reserved), field(utf8(hash)), field(digest));
-    return verifyBlob(decodeKey(blob), data, signature)
+    return verifyBlob(decodeKey(blob), signedBytes(namespace, reserved, hash, payload), signature)
       ? accept(new Uint8Array(blob))
       : refuse('source/signature-wrong', 'The SSH signature does not fit the commit.');
   } catch {
