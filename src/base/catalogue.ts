@@ -125,6 +125,7 @@ export const catalogue = {
   'server/data-not-writable': 'The data folder cannot be written',
   'server/tailnet-broken': 'The tailnet folder has errors and nothing good is known',
   'server/source-unreadable': 'The source of the tailnet cannot be read',
+  'server/sealed-for-another': 'A sealed value cannot be opened by this server',
   'server/not-notified': 'The notification URL took no message',
   'server/nothing-to-change': 'The files already say what was asked for',
   'server/approved-elsewhere': 'The route is approved by something that is not for this node alone',

@@ -41,6 +41,10 @@ export const renderReconcile = (status: ReconcileStatus, out: Output): string =>
     state === 'ok' ? step : out.style('yellow', `${step} ${state}`),
   );
   if (steps.length > 1) lines.push(`last run    ${steps.join(', ')}`);
+  for (const { message, span } of status.problems)
+    lines.push(
+      `${out.style('red', 'problem')}     ${span ? `${span.file}:${span.start.line}: ` : ''}${plain(message)}`,
+    );
   if (!status.recorded)
     lines.push(
       `${out.style('red', 'disk')}        the last good tailnet could not be written; a restart would need the source`,

@@ -86,6 +86,13 @@ const publicKey: Explain = (text) => {
     : 'is no OpenSSH or OpenPGP public key';
 };
 
+const sealed: Explain = (text) => {
+  if (!text.startsWith('sealed:'))
+    return 'is not sealed, and whoever reads the repository could read it; `tailplane seal` seals it';
+  // At least a key, a nonce and a tag (keys/sealed.ts); whose it is, only the key can tell.
+  return /^sealed:[A-Za-z0-9_-]{96,}$/.test(text) ? undefined : 'was cut off, or changed when it was copied';
+};
+
 const matches =
   (pattern: RegExp, otherwise: string): Explain =>
   (text) =>
@@ -144,6 +151,10 @@ export const formats = {
   'https-url': {
     explain: matches(/^https:\/\/[A-Za-z0-9.-]+(?::\d+)?(?:\/[!-~]*)?$/, 'is no https:// URL'),
     example: 'https://controlplane.tailscale.com/derpmap/default',
+  },
+  sealed: {
+    explain: sealed,
+    example: 'sealed:WJ2XcVOoQWkmCKvAqU5Oq7NkvBvdFzrXrYwZ2C0h6S9PiLqTa7yTn1p3fW8eXv4ZkR5mJ0sGhB6uDcQxNlE2wAItYoMbHfVj',
   },
   'public-key': { explain: publicKey, example: 'ssh-ed25519 AAAA… alice' },
   nameserver: { explain: nameserver, example: '1.1.1.1' },

@@ -188,7 +188,7 @@ const explain = (problem: Problem, root: LocatedNode): Finding => {
       return {
         code: 'config/malformed',
         span: key === undefined ? at.span : (memberOf(at, key)?.keySpan ?? at.span),
-        message: `\`${text.length > 80 ? `${text.slice(0, 80)}…` : text}\` ${formats[name].explain(text) ?? 'is malformed'}.`,
+        message: `${formats[name] === formats.sealed ? 'The value' : `\`${text.length > 80 ? `${text.slice(0, 80)}…` : text}\``} ${formats[name].explain(text) ?? 'is malformed'}.`,
         help: `For example: "${formats[name].example}".`,
       };
     }

@@ -17,12 +17,19 @@ const PATTERN = new RegExp(
   'g',
 );
 
+/** A secret that stands where a sealed one belongs; the schema reports it. */
+const UNSEALED = /(\bsecret["']?\s{0,9}:\s{0,9}["'])(?!sealed:)[^"'\n]{1,200}/g;
+
 /** The text with the secret part of everything that looks like a secret blotted out; its length stays. */
 export const maskSecrets = (text: string): string =>
-  text.replaceAll(PATTERN, (secret, ...groups: unknown[]) => {
-    const shown = groups.find((group) => typeof group === 'string' && secret.startsWith(group)) as string;
-    return shown + '•'.repeat(secret.length - shown.length);
-  });
+  [PATTERN, UNSEALED].reduce(
+    (masked, pattern) =>
+      masked.replaceAll(pattern, (secret, ...groups: unknown[]) => {
+        const shown = groups.find((group) => typeof group === 'string' && secret.startsWith(group)) as string;
+        return shown + '•'.repeat(secret.length - shown.length);
+      }),
+    text,
+  );
 
 /** Every live secret of a file, in comments too. */
 export const findSecrets = (file: string, text: string): Diagnostic[] => {

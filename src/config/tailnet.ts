@@ -24,6 +24,7 @@ export interface TailnetSettings {
   readonly invariants: readonly Invariant[];
   /** With at least one, every commit must be signed by one whom the commit before it lists. */
   readonly signers: readonly Signer[];
+  readonly notify: readonly Receiver[];
 }
 
 export interface NodeDefaults {
@@ -83,6 +84,19 @@ export interface Signer {
   readonly at: Span;
 }
 
+/** What became of a revision, or what a person did about it. */
+export type Happening = 'taken' | 'held' | 'rejected' | 'rolled-back' | 'suspended' | 'resumed' | 'trusted';
+
+/** A URL that is told what becomes of revisions. */
+export interface Receiver {
+  readonly url: string;
+  /** Sealed for the server (keys/sealed.ts); it stays so in a snapshot. */
+  readonly secret: string;
+  /** Undefined: everything. */
+  readonly on?: readonly Happening[];
+  readonly at: Span;
+}
+
 /** What clients take for addresses of a tailnet (net/tsaddr: CGNATRange, TailscaleULARange). */
 export const TAILNET_RANGES = { ipv4: '100.64.0.0/10' as Prefix, ipv6: 'fd7a:115c:a1e0::/48' as Prefix } as const;
 /** Room for at least 62 nodes. */
@@ -116,6 +130,7 @@ interface TailnetFile {
     readonly validFrom?: string;
     readonly validUntil?: string;
   }[];
+  readonly notify: readonly { readonly url: string; readonly secret: string; readonly on?: readonly Happening[] }[];
 }
 
 /** `never` or a length of time. */
@@ -191,5 +206,6 @@ export const readTailnet = (value: unknown, reading: Reading): TailnetSettings =
     guard: file.guard,
     invariants: file.invariants.map((invariant, i) => ({ ...invariant, at: reading.at('invariants', i) })),
     signers: file.signers.map((signer, i) => readSigner(signer, i, reading)),
+    notify: file.notify.map((receiver, i) => ({ ...receiver, at: reading.at('notify', i, 'secret') })),
   };
 };

@@ -83,6 +83,9 @@ const nodeText = (selector: NodeSelector): string => {
   return selector.name === undefined ? `every ${selector.tag}` : `${selector.name} with ${selector.tag}`;
 };
 
+/** The path of such a URL is often a secret of its receiver's. */
+const hostOf = (url: string): string => URL.parse(url)?.host ?? url;
+
 const article = (role: string): string => (/^[aeiou]/.test(role) ? `an ${role}` : `a ${role}`);
 
 const peopleChanges = (old: User, now: User): readonly string[] => [
@@ -252,7 +255,12 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
         : [{ area: 'nodes', kind: 'changed', text: `${fqdn} gets the addresses ${addresses.join(', ')}` } as const]),
     ];
   });
-  const settingsOf = ({ tailnet }: Snapshot): object => ({ ...tailnet, signers: undefined, invariants: undefined });
+  const settingsOf = ({ tailnet }: Snapshot): object => ({
+    ...tailnet,
+    signers: undefined,
+    invariants: undefined,
+    notify: undefined,
+  });
   return [
     ...diffList({
       area: 'people',
@@ -345,6 +353,19 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
       added: ({ name }) => `${name} may sign commits`,
       removed: ({ name }) => `${name} may no longer sign commits`,
       changed: (was, signer) => fieldChanges(`signer ${signer.name} `, was, signer),
+    }),
+    ...diffList({
+      area: 'settings',
+      before: before.tailnet.notify,
+      after: after.tailnet.notify,
+      keyOf: ({ url }) => url,
+      atOf: ({ at }) => at,
+      added: ({ url, on }) => `${hostOf(url)} is told what becomes of commits${on ? ` (${on.join(', ')})` : ''}`,
+      removed: ({ url }) => `${hostOf(url)} is no longer told what becomes of commits`,
+      changed: (was, { url, on, secret }) => [
+        ...(same(was.on, on) ? [] : [`${hostOf(url)} is told ${on?.join(', ') ?? 'everything'} about commits`]),
+        ...(was.secret === secret ? [] : [`messages to ${hostOf(url)} are signed with another secret`]),
+      ],
     }),
     ...policyChanges(before, after),
   ];

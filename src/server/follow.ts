@@ -7,6 +7,8 @@ import { compareDiagnostics, type Diagnostic } from '../base/diagnostic.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Metrics } from '../http/metrics.ts';
 import type { PublicPorts } from '../http/public.ts';
+import { nativeCrypto } from '../keys/native.ts';
+import type { KeyPair } from '../keys/pair.ts';
 import { resolveNode } from '../netmap/resolve.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { NodeRecord } from '../registry/record.ts';
@@ -23,6 +25,7 @@ import { StartFailure } from './failure.ts';
 import { signingKeyOf } from './keyring.ts';
 import type { Logger } from './log.ts';
 import { notify } from './notify.ts';
+import { receiversBy } from './receivers.ts';
 import { openReconcile, type Pending, type Reconcile, type ReconcileEvent } from './reconcile.ts';
 import type { Settings } from './settings.ts';
 
@@ -58,6 +61,8 @@ export interface FollowInputs {
   readonly metrics: Metrics;
   readonly now: () => number;
   readonly colour: boolean;
+  /** What opens sealed values of the tailnet. */
+  readonly sealKey: KeyPair;
   /** Everything registered; the guard weighs a change by it. */
   readonly nodes: () => Iterable<NodeRecord>;
 }
@@ -141,6 +146,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     );
   };
   const onFault = (fault: unknown): void => log.error({ err: fault }, 'fault while following the source');
+  const receivers = receiversBy(nativeCrypto, inputs.sealKey);
   const signingKey = signingKeyOf(dataFolder);
   const opened = await openSource(location, {
     ...sourceSettingsOf(location, settings, dataFolder, signingKey),
@@ -169,10 +175,11 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
   };
   const tellOperators = (event: ReconcileEvent): void => {
     const { notifyUrl, notifySecret } = settings;
-    if (notifyUrl === undefined || !notifySecret) return;
-    const { transition, pending } = event;
+    const { transition, pending, snapshot } = event;
     const message = { type: `tailnet.${transition.kind}`, ...transition, obstacles: pending?.obstacles };
-    void told(notify({ url: notifyUrl, secret: notifySecret, now }, message));
+    const own = notifyUrl !== undefined && notifySecret ? [{ url: notifyUrl, secret: notifySecret }] : [];
+    for (const to of [...own, ...(snapshot ? receivers.of(snapshot, transition.kind) : [])])
+      void told(notify({ ...to, now }, message));
   };
 
   const logEvent = ({ transition, pending, warnings = [], files, tookMs }: ReconcileEvent): void => {
@@ -204,6 +211,7 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     dataDir: dataFolder,
     now,
     sideOf: (snapshot) => guardSide(snapshot, inputs.nodes()),
+    problemsOf: (snapshot) => receivers.problemsOf(snapshot),
     onEvent: (event) => {
       const { transition, commit, pending, tookMs } = event;
       metrics.count('reconciles_total', 1, { outcome: transition.kind });

@@ -4,12 +4,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Revision } from '../base/ids.ts';
+import type { Happening } from '../config/tailnet.ts';
 import { writePrivateFile } from './keyring.ts';
 
-export type TransitionKind = 'taken' | 'held' | 'rejected' | 'rolled-back' | 'suspended' | 'resumed' | 'trusted';
-
 export interface Transition {
-  readonly kind: TransitionKind;
+  readonly kind: Happening;
   readonly atMs: number;
   readonly revision: Revision;
   readonly subject?: string;

@@ -41,12 +41,16 @@ export interface ReconcileStatus {
   readonly suspendedUntilMs?: number;
   /** Whether the last good tree is on disk, so that a restart would serve it. */
   readonly recorded: boolean;
+  /** What this server can't do of what the serving revision asks for; another server may. */
+  readonly problems: readonly Diagnostic[];
 }
 
 export interface ReconcileEvent {
   readonly transition: Transition;
   readonly commit?: SourceCommit;
   readonly pending?: Pending;
+  /** What serves after it; there is none before the first was taken. */
+  readonly snapshot?: Snapshot;
   /** For reports that show the offending text. */
   readonly files?: SourceTree['files'];
   /** What the guard would have said about a plain folder, or a compile about a tree that was taken. */
@@ -62,6 +66,8 @@ export interface ReconcilePorts {
   readonly now: () => number;
   /** The registered nodes as a snapshot would declare them. */
   readonly sideOf: (snapshot: Snapshot) => GuardSide;
+  /** What only this server can tell about a snapshot, such as a sealed value that it can't open. Nothing of it stops one. */
+  readonly problemsOf?: (snapshot: Snapshot) => readonly Diagnostic[];
   readonly onEvent: (event: ReconcileEvent) => void;
   /** The origin could not be asked. */
   readonly onFailing: (refusal: Refusal) => void;
@@ -137,7 +143,13 @@ export const openReconcile = async (
       ...(reasons && reasons.length > 0 ? { reasons: reasons.slice(0, 10) } : {}),
     };
     remember({ transitions: [...memory.transitions, transition] });
-    ports.onEvent({ transition, tookMs: 0, ...(tree.commit === undefined ? {} : { commit: tree.commit }), ...more });
+    ports.onEvent({
+      transition,
+      tookMs: 0,
+      ...(good ? { snapshot: good.snapshot } : {}),
+      ...(tree.commit === undefined ? {} : { commit: tree.commit }),
+      ...more,
+    });
   };
 
   const record = async (next: Good): Promise<void> => {
@@ -231,7 +243,8 @@ export const openReconcile = async (
     }
     pending = undefined;
     await swap(tree, verdict.snapshot);
-    tell('taken', tree, { warnings: verdict.warnings, files: tree.files, tookMs: now() - startedMs });
+    const warnings = [...verdict.warnings, ...(ports.problemsOf?.(verdict.snapshot) ?? [])];
+    tell('taken', tree, { warnings, files: tree.files, tookMs: now() - startedMs });
   };
 
   /** The origin answered and its newest commit has files that are not read, such as a link or a file that is too large. */
@@ -278,6 +291,7 @@ export const openReconcile = async (
       source: sourceStatus,
       ...(isSuspended() ? { suspendedUntilMs: memory.suspendedUntilMs as number } : {}),
       recorded,
+      problems: ports.problemsOf?.(serving.snapshot) ?? [],
     };
   };
 

@@ -216,10 +216,12 @@ const assemble = async (
   });
   teardown.push('registry', () => registry.close());
 
+  const sealKey = keyPairOf(crypto, dataFolder, 'seal');
   const follower = await followTailnet({
     location: settings.source ?? defaultSource,
     settings,
     dataFolder,
+    sealKey,
     log,
     metrics,
     now,
@@ -430,7 +432,7 @@ const assemble = async (
           ...loginOperations(parts, control),
           ...sshOperations(parts, control),
           ...debugOperations(parts, control),
-          ...sourceOperations(parts, follower, formatMachineKey(keyPairOf(crypto, dataFolder, 'seal').publicKey)),
+          ...sourceOperations(parts, follower, formatMachineKey(sealKey.publicKey)),
           statusOperation({
             version,
             url: url.origin,

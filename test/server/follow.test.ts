@@ -2,13 +2,17 @@
 // and metrics. Against a real git host.
 
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Secret } from '../../src/base/secret.ts';
+import { nativeCrypto } from '../../src/keys/native.ts';
+import { makeKeyPair } from '../../src/keys/pair.ts';
+import { sealSecret } from '../../src/keys/sealed.ts';
+import { formatMachineKey } from '../../src/keys/text.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
 import { StartFailure } from '../../src/server/failure.ts';
 import { followTailnet, type Follower, type FollowInputs } from '../../src/server/follow.ts';
@@ -19,6 +23,8 @@ const NET = {
   'tailnet.json5': `{ name: 'example.com' }`,
   'users.json5': `{ users: [{ login: 'alice@example.com', role: 'owner' }] }`,
 };
+
+const SEAL_KEY = makeKeyPair(nativeCrypto, randomBytes(32));
 
 const setUp = async (t: TestContext) => {
   const host = await startHost(t);
@@ -32,6 +38,7 @@ const setUp = async (t: TestContext) => {
       location: host.url,
       settings: { sourceUser: 'tailplane', sourceToken: new Secret(PASSWORD), ...settings },
       dataFolder: tempDir(t, 'data'),
+      sealKey: SEAL_KEY,
       log: log as unknown as FollowInputs['log'],
       metrics,
       now: Date.now,
@@ -135,6 +142,60 @@ test('the host and the operators are told how each commit fared', async (t) => {
   const text = await metrics.render();
   assert.match(text, /tailplane_revision_pending 1/);
   assert.match(text, /tailplane_reconciles_total\{outcome="rejected"\} 1/);
+});
+
+test('receivers that the tailnet names are told with secrets that only this server opens', async (t) => {
+  const { writer, follow, lines } = await setUp(t);
+  const sent: { url: string; body: string; signature: string }[] = [];
+  const real = fetch;
+  t.mock.method(globalThis, 'fetch', (url: string, request: { body: Buffer; headers: Record<string, string> }) => {
+    if (!url.includes('.example.com')) return real(url, request as unknown as RequestInit);
+    sent.push({ url, body: request.body.toString(), signature: request.headers['x-tailplane-signature'] ?? '' });
+    return Promise.resolve(new Response(null, { status: 204 }));
+  });
+  const seal = (key = SEAL_KEY): string =>
+    sealSecret(
+      nativeCrypto,
+      (size) => randomBytes(size),
+      formatMachineKey(key.publicKey),
+      new Secret('of the receiver'),
+    );
+  const elsewhere = seal(makeKeyPair(nativeCrypto, randomBytes(32)));
+  const notify = [
+    { url: 'https://all.example.com/a', secret: seal() },
+    { url: 'https://bad.example.com/b', secret: seal(), on: ['rejected'] },
+    { url: 'https://lost.example.com/c', secret: elsewhere },
+  ];
+  writer.commit({ ...NET, 'tailnet.json5': JSON.stringify({ name: 'example.com', notify }, null, 2) });
+  const follower = await follow();
+  await waitFor('the first is told', () => sent.length === 1);
+  const { problems, serving } = follower.reconcile.status();
+  assert.equal(serving.revision, follower.snapshot().revision, 'it serves all the same');
+  assert.deepEqual(
+    problems.map(({ code, span }) => [code, span?.file, span?.start.line]),
+    [['server/sealed-for-another', 'tailnet.json5', 17]],
+  );
+  assert.deepEqual(
+    follower.snapshot().tailnet.notify.map(({ secret }) => secret),
+    notify.map(({ secret }) => secret),
+    'a snapshot keeps them sealed',
+  );
+  writer.commit({ 'users.json5': '{' });
+  await follower.reconcile.sync();
+  await waitFor('both are told', () => sent.length === 3);
+  assert.deepEqual(
+    sent.map(({ url, body }) => [new URL(url).host, (JSON.parse(body) as { type: string }).type]),
+    [
+      ['all.example.com', 'tailnet.taken'],
+      ['all.example.com', 'tailnet.rejected'],
+      ['bad.example.com', 'tailnet.rejected'],
+    ],
+  );
+  for (const { body, signature } of sent) {
+    const [, seconds = '', mac] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(signature) ?? [];
+    assert.equal(createHmac('sha256', 'of the receiver').update(`${seconds}.${body}`).digest('hex'), mac);
+  }
+  assert.ok(!JSON.stringify([sent, lines]).includes('of the receiver'));
 });
 
 test('a first start without anything to serve says why', async (t) => {

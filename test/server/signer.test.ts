@@ -77,7 +77,8 @@ test(
       const id = made.value.commit;
       const raw = execFileSync('git', ['-C', writer.dir, 'cat-file', 'commit', id]);
       const parsed = parseCommit(raw);
-      assert.ok(parsed?.signatures[0]);
+      const armoured = parsed?.signatures[0];
+      assert.ok(parsed && armoured !== undefined);
       assert.equal(parsed.committer.email, 'tailplane@example.com');
 
       const config = ['-c', `gpg.ssh.allowedSignersFile=${allowed}`];
@@ -85,18 +86,15 @@ test(
       assert.equal(verified.status, 0, verified.stderr);
       assert.match(verified.stderr, /Good "git" signature for tailplane@example\.com/);
       const signature = path.join(dir, 'signature');
-      fs.writeFileSync(signature, `${parsed.signatures[0]}\n`);
+      fs.writeFileSync(signature, `${armoured}\n`);
       const check = ['-Y', 'verify', '-n', 'git', '-f', allowed, '-I', 'tailplane@example.com', '-s', signature];
       const keygen = spawnSync('ssh-keygen', check, { input: parsed.payload, encoding: 'utf8' });
       assert.equal(keygen.status, 0, keygen.stdout + keygen.stderr);
-      assert.equal(
-        verifySshSignature(parsed.signatures[0], Buffer.concat([parsed.payload, Buffer.from(' ')])).ok,
-        false,
-      );
+      assert.equal(verifySshSignature(armoured, Buffer.concat([parsed.payload, Buffer.from(' ')])).ok, false);
 
       const status = await reconcile.value.sync();
       assert.ok(status.ok);
-      assert.equal(status.value.state, 'current', status.value.pending?.obstacles[0]?.message);
+      assert.equal(status.value.state, 'current', `${status.value.pending?.obstacles[0]?.message}`);
       assert.equal(reconcile.value.snapshot().revision, id);
     }
     assert.equal(git(writer.dir, ['fsck', '--strict']), '');

@@ -46,6 +46,7 @@ test('the smallest tailnet has every default', () => {
     guard: { pairsPercent: 30, pairsAtLeast: 20, administrators: true, routers: true, userNodes: true },
     invariants: [],
     signers: [],
+    notify: [],
   });
   assert.deepEqual([users, policyFile, policy.document], [[], null, null]);
   assert.equal(dns.magicDns, true);
