@@ -5,6 +5,7 @@
 import { formatBase32 } from '../base/bytes.ts';
 import type { Login, Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import { mappedBytes, prefixOf } from '../derp/census.ts';
 import type { Random } from '../keys/crypto.ts';
 import { parseLoginId, type LoginId, type LoginRecord, type NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -16,8 +17,8 @@ import type { Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 const ID_BYTES = 20;
-/** How many logins one address may begin in the time that a login lasts. */
-const PER_ADDRESS = 60;
+/** How many logins one address, or one IPv6 /64, may begin in the time that a login lasts. */
+const PER_PREFIX = 60;
 
 export interface LoginPorts {
   readonly now: () => number;
@@ -41,7 +42,7 @@ export interface Logins extends Pick<Control, 'approveLogin' | 'denyLogin'> {
 export const createLogins = (ports: LoginPorts): Logins => {
   const { now, registry, standing } = ports;
   const waiters = new Map<LoginId, Set<() => void>>();
-  /** Logins begun by each address; cleared when the time of a login has passed. */
+  /** Logins begun by each prefix; cleared when the time of a login has passed. */
   const begun = new Map<string, number>();
   let begunSinceMs = now();
 
@@ -50,12 +51,12 @@ export const createLogins = (ports: LoginPorts): Logins => {
       if (change.kind === 'login' && change.before) for (const tell of waiters.get(change.before.id) ?? []) tell();
   });
 
-  const mayBegin = (remote: string): boolean => {
+  const mayBegin = (prefix: string): boolean => {
     if (now() - begunSinceMs > ports.loginMs) {
       begun.clear();
       begunSinceMs = now();
     }
-    return (begun.get(remote) ?? 0) < PER_ADDRESS;
+    return (begun.get(prefix) ?? 0) < PER_PREFIX;
   };
 
   const record = (peer: Peer, request: RegisterRequest, id: LoginId): LoginRecord => ({
@@ -78,14 +79,15 @@ export const createLogins = (ports: LoginPorts): Logins => {
   });
 
   const begin = async (peer: Peer, request: RegisterRequest): Promise<Outcome<string>> => {
-    if (!mayBegin(peer.remote))
+    const prefix = prefixOf({ bytes: mappedBytes(peer.remote) });
+    if (!mayBegin(prefix))
       return refuse('control/busy', 'Too many logins were begun from this address; try again later.');
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
     const outcome = await registry.apply({ kind: 'begin-login', login: record(peer, request, id) });
     if (!outcome.ok) return outcome;
     // The machine may be waiting already; then its person finds the same page again.
     const waiting = outcome.value.login?.id ?? id;
-    if (waiting === id) begun.set(peer.remote, (begun.get(peer.remote) ?? 0) + 1);
+    if (waiting === id) begun.set(prefix, (begun.get(prefix) ?? 0) + 1);
     return accept(`${ports.url}/register/${waiting}`);
   };
 

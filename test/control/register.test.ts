@@ -296,6 +296,25 @@ test('a login that ran out begins anew, and one address can’t begin any number
   assert.ok(refused > 0);
 });
 
+test('who has many addresses of one IPv6 network can begin no more logins than others', async () => {
+  let host = 0;
+  let network = 1;
+  const own = await openWorld({ remoteOf: () => `2001:db8:0:${network}::${(++host).toString(16)}` });
+  try {
+    const begins = async (): Promise<boolean> => {
+      const client = await own.connect();
+      const { json } = await client.register({ NodeKey: newNodeKey() });
+      return json['AuthURL'] !== undefined;
+    };
+    for (let i = 0; i < 60; i++) assert.ok(await begins());
+    assert.equal(await begins(), false);
+    network = 2;
+    assert.ok(await begins(), 'another network is not refused for it');
+  } finally {
+    await own.close();
+  }
+});
+
 test('a person who is disabled can’t come back with what they have', async () => {
   const own = await openWorld();
   try {

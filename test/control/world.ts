@@ -182,6 +182,8 @@ export interface WorldOptions {
   readonly files?: Record<string, unknown>;
   readonly now?: () => number;
   readonly ports?: Partial<ControlPorts>;
+  /** Where a connection seems to come from. */
+  readonly remoteOf?: () => string;
 }
 
 export const openWorld = (options: WorldOptions = {}): Promise<World> => {
@@ -223,7 +225,11 @@ const openWorldOf = async <Netmap extends MapSource>(
       },
       ...options.ports,
     },
-    { url: 'https://tail.example.com', limits: options.limits ?? {} },
+    {
+      url: 'https://tail.example.com',
+      limits: options.limits ?? {},
+      ...(options.remoteOf && { remoteOf: options.remoteOf }),
+    },
   );
   const server = http.createServer();
   server.on('upgrade', control.upgrade);
