@@ -81,6 +81,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     ['/machine/audit-log', { method: 'POST', handler: errands.auditLog }],
     ['/machine/set-device-attr', { method: 'PATCH', handler: errands.attributes }],
     ['/machine/update-health', { method: 'POST', handler: errands.health }],
+    ['/machine/ssh/recording-failed', { method: 'POST', handler: errands.recordingFailed }],
     ['/machine/whoami', { method: 'GET', handler: errands.whoami }],
     [
       '/machine/id-token',

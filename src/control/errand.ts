@@ -10,6 +10,7 @@ import {
   decodeAuditLogRequest,
   decodeFeatureRequest,
   decodeHealthChangeRequest,
+  decodeRecordingFailure,
   decodeSetDeviceAttributesRequest,
   decodeSetDnsRequest,
   type FeatureResponse,
@@ -34,8 +35,12 @@ export interface Errands {
   readonly auditLog: Handler;
   readonly attributes: Handler;
   readonly health: Handler;
+  readonly recordingFailed: Handler;
   readonly whoami: Handler;
 }
+
+/** tailcfg.SSHEventType. */
+const RECORDING_OUTCOMES: Readonly<Record<number, string>> = { 1: 'refused', 2: 'ended', 3: 'goes on' };
 
 const EMPTY_OBJECT = utf8('{}');
 
@@ -92,6 +97,13 @@ export const createErrands = (ports: ErrandPorts): Errands => {
       if (request.Error !== undefined)
         note('info', 'client health', { ...noteNode(node), subsystem: request.Subsys, error: request.Error });
       call.answer(204);
+    }),
+    recordingFailed: errand(decodeRecordingFailure, (call, request, node) => {
+      const { EventType, ConnectionID: connection, SrcNode: source, SSHUser: sshUser } = request;
+      const session = RECORDING_OUTCOMES[EventType] ?? 'unknown';
+      note('warn', 'ssh session not recorded', { ...noteNode(node), session, connection, source, sshUser });
+      // The client takes any other answer for a failure.
+      call.answer(201);
     }),
     whoami: (call) => {
       const { machineKey, remote, version } = call.peer;

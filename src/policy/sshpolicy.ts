@@ -21,6 +21,9 @@ const CHECK: SshAction = Object.freeze({
   holdAndDelegate: 'https://unused/machine/ssh/action/$SRC_NODE_ID/to/$DST_NODE_ID?local_user=$LOCAL_USER',
 });
 
+/** Where a client tells that a session could not be recorded. */
+const RECORDING_FAILED = 'https://unused/machine/ssh/recording-failed';
+
 /** Whether the node is a destination: of everybody in the sources, or of its own user only. */
 const standing = ({ cls }: NodeEntry, compiled: CompiledSshRule): 'all' | 'own' | undefined => {
   if (compiled.destinations.some((atom) => cls.identityAtoms.includes(atom))) return 'all';
@@ -97,13 +100,11 @@ const actionOf = (state: Membership, compiled: CompiledSshRule): SshAction => {
   const recorders = recorderAddresses(state, compiled);
   if (recorders.length === 0) return enforceRecorder ? UNRECORDED : base;
   const message = 'The session recorder is away.';
-  return {
-    ...base,
-    recorders,
-    ...(enforceRecorder
-      ? { onRecordingFailure: { RejectSessionWithMessage: message, TerminateSessionWithMessage: message } }
-      : {}),
+  const onRecordingFailure = {
+    ...(enforceRecorder ? { RejectSessionWithMessage: message, TerminateSessionWithMessage: message } : {}),
+    NotifyURL: RECORDING_FAILED,
   };
+  return { ...base, recorders, onRecordingFailure };
 };
 
 const UNRECORDED: SshAction = Object.freeze({ reject: true, message: 'There is no session recorder.\n' });

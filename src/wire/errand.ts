@@ -119,3 +119,28 @@ export const decodeHealthChangeRequest = (bytes: Uint8Array): Outcome<HealthChan
     const error = readText(from, 'Error');
     return Subsys === undefined ? undefined : { NodeKey, Subsys, ...(error !== undefined && { Error: error }) };
   });
+
+/** POST to the NotifyURL of an SSH rule: a session could not be recorded (tailcfg.SSHEventNotifyRequest). */
+export interface RecordingFailure {
+  readonly NodeKey: NodeKey;
+  /** 1: the session was refused, 2: it was ended, 3: it goes on unrecorded. */
+  readonly EventType: number;
+  readonly ConnectionID: string;
+  readonly SrcNode: number;
+  readonly SSHUser: string;
+  readonly LocalUser: string;
+}
+
+export const decodeRecordingFailure = (bytes: Uint8Array): Outcome<RecordingFailure> =>
+  decodeErrand(bytes, (from, NodeKey) => {
+    const EventType = readInteger(from, 'EventType');
+    if (EventType === undefined) return undefined;
+    return {
+      NodeKey,
+      EventType,
+      ConnectionID: readText(from, 'ConnectionID', 100) ?? '',
+      SrcNode: readInteger(from, 'SrcNode') ?? 0,
+      SSHUser: readText(from, 'SSHUser', 256) ?? '',
+      LocalUser: readText(from, 'LocalUser', 256) ?? '',
+    };
+  });

@@ -132,6 +132,8 @@ test('the small requests are answered as clients expect', async () => {
   const post = (path: string, body: object) => client.request('POST', `/machine/${path}`, { NodeKey, ...body });
   assert.equal((await post('audit-log', { Action: 'DISCONNECT_NODE', Details: 'lunch' })).status, 200);
   assert.equal((await post('update-health', { Subsys: 'dns', Error: 'broken' })).status, 204);
+  assert.equal((await post('ssh/recording-failed', { EventType: 2, SSHUser: 'root' })).status, 201);
+  assert.equal((await post('ssh/recording-failed', {})).status, 400);
   const Update = { 'custom:tier': 'gold', 'node:os': 'forged' };
   assert.equal((await client.request('PATCH', '/machine/set-device-attr', { NodeKey, Update })).status, 403);
   assert.deepEqual(

@@ -8,6 +8,7 @@ import {
   decodeAuditLogRequest,
   decodeFeatureRequest,
   decodeHealthChangeRequest,
+  decodeRecordingFailure,
   decodeSetDeviceAttributesRequest,
   decodeSetDnsRequest,
   decodeTokenRequest,
@@ -119,6 +120,7 @@ test('no bytes make a decoder throw', () => {
     decodeAuditLogRequest,
     decodeSetDeviceAttributesRequest,
     decodeHealthChangeRequest,
+    decodeRecordingFailure,
   ];
   const field = fc.constantFrom('Version', 'Auth', 'Hostinfo', 'Endpoints', 'Expiry', 'Update', 'Name', '__proto__');
   const document = fc.dictionary(field, fc.jsonValue()).map((fields) => encode({ NodeKey: KEY, ...fields }));

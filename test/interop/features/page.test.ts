@@ -12,17 +12,27 @@ import type { Look } from '../browser.ts';
 import type { Client } from '../client.ts';
 import { skip } from '../machine.ts';
 import { addAddress } from '../place.ts';
-import { MEMBER, OWNER, Tailnet } from '../tailnet.ts';
+import { Shell } from '../shell.ts';
+import { MEMBER, OWNER, seeEachOther, Tailnet } from '../tailnet.ts';
 import { eventually } from '../task.ts';
 
-/** Not loopback, and without TLS: what browsers do for safe origins alone doesn't help here. */
-const HOST = '192.0.2.10';
+/** Without TLS and not loopback, so what browsers do for safe origins alone doesn't help; private, so clients take it without. */
+const HOST = '10.99.0.1';
 const WIDE: Look = { width: 1280, height: 900, scheme: 'light' };
 const LOOKS: Readonly<Record<string, Look>> = {
   light: WIDE,
   dark: { ...WIDE, scheme: 'dark' },
   narrow: { width: 360, height: 740, scheme: 'light' },
   'narrow-dark': { width: 360, height: 740, scheme: 'dark' },
+};
+const OTHER = 'carol@example.com';
+const FILES = {
+  'keys.json5': '{}\n',
+  'users.json5': `{ users: [{ login: '${OWNER}', role: 'owner' }, { login: '${MEMBER}' }, { login: '${OTHER}', name: 'Carol Castle' }] }\n`,
+  'policy.json5': `{
+    grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }],
+    ssh: [{ action: 'check', src: ['autogroup:member'], dst: ['autogroup:self'], users: ['root'] }],
+  }\n`,
 };
 const pictures = process.env['TAILPLANE_PICTURES'];
 
@@ -106,12 +116,12 @@ describe('pages in a browser', { skip: skip || withoutBrowser(), timeout: 120_00
 
   before(async () => {
     addAddress(HOST);
-    tailnet = await Tailnet.start({ host: HOST, files: { 'keys.json5': '{}\n' } });
-    for (const user of [OWNER, MEMBER]) {
+    tailnet = await Tailnet.start({ host: HOST, files: FILES });
+    for (const user of [OWNER, MEMBER, OTHER]) {
       const made = await tailnet.server.admin('credentials', 'create', '--user', user, '--commit');
       credentials[user] = (made as { key: string }).key;
     }
-    await eventually('the credentials count', 5_000, async () => ((await tailnet.server.admin('credentials', 'list')) as unknown[]).length === 2); // prettier-ignore
+    await eventually('the credentials count', 5_000, async () => ((await tailnet.server.admin('credentials', 'list')) as unknown[]).length === 3); // prettier-ignore
     browser = await Browser.start(path.join(folder, 'browser.log'));
     // What follows is without script, from the first page to the last.
     await browser.allowScript(false);
@@ -199,5 +209,31 @@ describe('pages in a browser', { skip: skip || withoutBrowser(), timeout: 120_00
     await inspect('turned-away');
     await browser.open(tailnet.server.url);
     await inspect('front');
+  });
+
+  test('a shell is confirmed by the person whose machine opens it, and by no other member', async (t) => {
+    const key = await tailnet.server.createKey({ user: MEMBER, reusable: true });
+    const [laptop, box] = (await tailnet.joined(['laptop', 'box'], 'clear', key)) as [Client, Client];
+    await box.tell('set', '--ssh');
+    await seeEachOther([laptop, box]);
+    const { value: shell } = await eventually('the shell asks for a confirmation', 15_000, async () => {
+      const open = await Shell.open(laptop, box);
+      await open.says('/ssh/check/', 5_000);
+      return open;
+    });
+    const url = /http\S+\/ssh\/check\/\S+/.exec(shell.text)?.[0] as string;
+    await browser.open(url);
+    const text = await browser.text();
+    for (const part of ['Is this you?', 'laptop.tail.example.com', 'box.tail.example.com', 'root', MEMBER]) assert.ok(text.includes(part), part); // prettier-ignore
+    await show(credentials[OTHER] as string);
+    assert.match(await browser.text(), /This is not yours to decide/);
+    await show(credentials[MEMBER] as string);
+    await inspect('shell');
+    await browser.tabTo('It is me');
+    const decided = performance.now();
+    await browser.submit();
+    assert.match(await browser.text(), /Done\s+The shell opens now/);
+    assert.match((await shell.ended).text, /hello from root/);
+    t.diagnostic(`open ${Math.round(performance.now() - decided)} ms after the key was pressed`);
   });
 });

@@ -190,6 +190,7 @@ describe('Tailscale SSH', { skip, timeout: 120_000 }, () => {
       assert.notEqual(exitCode, 0);
       assert.match(text, /The session recorder is away/);
       t.diagnostic(`the session ended ${Math.round(performance.now() - died)} ms after the recorder`);
+      await eventually('the server is told', 5_000, () => tailnet.server.task.log.includes('"session":"ended"')); // prettier-ignore
     });
 
     test('with its recorder away, a session is refused where that is enforced, and opens where it is not', async () => {
@@ -198,6 +199,8 @@ describe('Tailscale SSH', { skip, timeout: 120_000 }, () => {
       assert.match(text, /The session recorder is away/);
       await serve(policy(`action: 'accept', recorder: ['tag:recorder']`));
       assert.match((await shell()).text, /hello from root/);
+      for (const session of ['refused', 'goes on'])
+        await eventually(`the server is told: ${session}`, 5_000, () => tailnet.server.task.log.includes(`"session":"${session}"`)); // prettier-ignore
     });
   });
 });
