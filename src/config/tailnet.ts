@@ -4,6 +4,8 @@
 import { parsePrefix, prefixBits, prefixContains, type Prefix } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
 import { parseDuration, parseMoment } from '../base/duration.ts';
+import { isOlderRelease, parseRelease } from '../base/release.ts';
+import type { Release } from '../base/release.ts';
 import { formats } from './formats.ts';
 import type { Reading } from './reading.ts';
 
@@ -19,6 +21,7 @@ export interface TailnetSettings {
   /** Where nodes get their addresses from. */
   readonly addresses: { readonly ipv4: Prefix; readonly ipv6: Prefix };
   readonly nodes: NodeDefaults;
+  readonly clients: ClientReleases;
   readonly features: Features;
   readonly guard: GuardLimits;
   readonly invariants: readonly Invariant[];
@@ -36,6 +39,14 @@ export interface NodeDefaults {
   readonly approval: 'automatic' | 'manual';
   /** What clients do about their own updates where their user has not decided. */
   readonly autoUpdate: boolean;
+}
+
+/** Which releases of the client people are asked to run. */
+export interface ClientReleases {
+  /** Clients of older releases are told that there is an update; null tells nobody. */
+  readonly latest: string | null;
+  /** Those of releases before this one are told that it is for their security. */
+  readonly secureFrom: string | null;
 }
 
 export interface Features {
@@ -115,6 +126,7 @@ interface TailnetFile {
     readonly approval: 'automatic' | 'manual';
     readonly autoUpdate: boolean;
   };
+  readonly clients: { readonly latest?: string; readonly secureFrom?: string };
   readonly features: Features;
   readonly guard: GuardLimits;
   readonly invariants: readonly {
@@ -176,6 +188,24 @@ const readSigner = (file: TailnetFile['signers'][number], i: number, reading: Re
   };
 };
 
+const readClients = ({ latest, secureFrom }: TailnetFile['clients'], reading: Reading): ClientReleases => {
+  if (secureFrom !== undefined && (latest === undefined || isOlder(latest, secureFrom))) {
+    reading.report({
+      code: 'config/conflicting-fields',
+      span: reading.at('clients', 'secureFrom'),
+      message:
+        latest === undefined
+          ? '`secureFrom` needs `latest`: the release to update to.'
+          : `\`latest\` is ${latest}, which \`secureFrom\` counts as not secure.`,
+      help: 'Set `latest` to the newest release; clients older than it are told about it.',
+    });
+  }
+  return { latest: latest ?? null, secureFrom: secureFrom ?? null };
+};
+
+const isOlder = (one: string, other: string): boolean =>
+  isOlderRelease(parseRelease(one) as Release, parseRelease(other) as Release);
+
 export const readTailnet = (value: unknown, reading: Reading): TailnetSettings => {
   const file = value as TailnetFile;
   file.invariants.forEach(({ accept, deny }, i) => {
@@ -202,6 +232,7 @@ export const readTailnet = (value: unknown, reading: Reading): TailnetSettings =
       approval: file.nodes.approval,
       autoUpdate: file.nodes.autoUpdate,
     },
+    clients: readClients(file.clients, reading),
     features: file.features,
     guard: file.guard,
     invariants: file.invariants.map((invariant, i) => ({ ...invariant, at: reading.at('invariants', i) })),

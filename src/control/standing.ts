@@ -13,7 +13,7 @@ import type { Registry } from '../registry/registry.ts';
 import { declarationOf } from '../snapshot/lookup.ts';
 import { findPerson } from '../snapshot/person.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import { OLDEST_VERSION, releaseOf } from '../wire/capability.ts';
+import { OLDEST_RELEASE } from '../wire/capability.ts';
 import type { Peer } from './upgrade.ts';
 
 export interface Standing {
@@ -96,10 +96,7 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
       if (refused.length === 0) return accept(undefined);
       return tagsRefused(refused);
     },
-    tooOld: () => {
-      const release = releaseOf(OLDEST_VERSION);
-      const least = release === undefined ? '1.74' : release;
-      return refuse('control/too-old', `This client is too old for the server: install Tailscale ${least} or newer.`);
-    },
+    tooOld: () =>
+      refuse('control/too-old', `This client is too old for the server: install Tailscale ${OLDEST_RELEASE} or newer.`),
   };
 };

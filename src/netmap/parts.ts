@@ -10,7 +10,7 @@ import type { Fragment, MessageBuilder } from './fragment.ts';
 import { selfTexts } from './self.ts';
 import type { World } from './world.ts';
 
-/** Parts that may have changed for a stream, as bits; the last two are for its peers. */
+/** Parts that may have changed for a stream, as bits; `somePeers` is in no other. */
 export const PART = {
   self: 1,
   dns: 2,
@@ -22,7 +22,9 @@ export const PART = {
   somePeers: 64,
   /** How all peers are seen, and which. */
   allPeers: 128,
-  all: 191,
+  /** Which release to run. */
+  advice: 256,
+  all: 447,
 } as const;
 
 /** What a client was last sent of each part, as texts that tell versions of it apart. */

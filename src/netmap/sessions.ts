@@ -100,12 +100,12 @@ export const createSessions = (world: World, nowMs: () => number): Sessions => {
   };
 
   const fetchOnce = (id: NodeId, options: StreamOptions): readonly Uint8Array[] | undefined =>
-    new PeerStream(world, id, options.omitPeers === true).next(nowMs())?.pieces;
+    new PeerStream(world, id, options.capver, options.omitPeers === true).next(nowMs())?.pieces;
 
   return {
     open: (id, options, wake) => {
       if (!world.entries.has(id)) return undefined;
-      const stream = new PeerStream(world, id, options.omitPeers === true);
+      const stream = new PeerStream(world, id, options.capver, options.omitPeers === true);
       const session: Session = { capver: options.capver, stream, wake, causes: new Set(['start']) };
       const sessions = byNode.get(id) ?? new Set();
       byNode.set(id, sessions.add(session));

@@ -99,7 +99,8 @@ export const baselineCaps = (snapshot: Snapshot, certificates: boolean): CapMap 
     ...(tailnet.features.ssh && { 'https://tailscale.com/cap/ssh': null, 'ssh-env-vars': null }),
     ...(tailnet.features.tailnetLock && { 'https://tailscale.com/cap/tailnet-lock': null }),
     ...(tailnet.features.https && certificates && { https: null }),
-    'default-auto-update': [tailnet.nodes.autoUpdate],
+    // A client keeps the first word on it for ever, so `false` is not said: it would stand in the way of a later `true`.
+    ...(tailnet.nodes.autoUpdate && { 'default-auto-update': [true] }),
     'store-appc-routes': null,
     'suggest-exit-node-ui': null,
     // Without it, clients suggest the exit node of the nearest relay and don't look at priorities.

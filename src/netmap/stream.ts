@@ -5,8 +5,11 @@
 
 import { concatBytes } from '../base/bytes.ts';
 import type { NodeId } from '../base/ids.ts';
+import type { CapabilityVersion } from '../wire/capability.ts';
+import { losesEndpointsBesideHome } from '../wire/capability.ts';
 import { formatTime } from '../wire/reading.ts';
 import { accountProfile } from './account.ts';
+import { writeAdvice } from './advice.ts';
 import {
   addBit,
   addBits,
@@ -47,6 +50,9 @@ export class PeerStream {
   readonly check: Bits = createBits();
   readonly #world: World;
   readonly #omitPeers: boolean;
+  readonly #capver: CapabilityVersion;
+  /** Whether the client must be made to take endpoints and home relay together as a whole netmap. */
+  readonly #careful: boolean;
   /** Looks of routed peers as the client has them, by slot. */
   readonly #looks = new Map<number, string>();
   readonly #removed: NodeId[] = [];
@@ -55,14 +61,17 @@ export class PeerStream {
   #at = 0;
   #started = false;
   #account = '';
+  #advice = '';
   #family: Family = 'both';
   /** The node takes no part: not authorized, or its key is over. It is told of itself only. */
   #cut = false;
 
-  constructor(world: World, nodeId: NodeId, omitPeers: boolean) {
+  constructor(world: World, nodeId: NodeId, capver: CapabilityVersion, omitPeers: boolean) {
     this.nodeId = nodeId;
     this.#world = world;
     this.#omitPeers = omitPeers;
+    this.#capver = capver;
+    this.#careful = losesEndpointsBesideHome(capver);
     this.known = createBits(world.slots.length);
   }
 
@@ -98,8 +107,7 @@ export class PeerStream {
     to.text('false');
     to.field('Debug');
     to.text('{"DisableLogTail":true}');
-    to.field('ClientVersion');
-    to.text('{"RunningLatest":true}');
+    this.#advise(entry, to);
     this.#family = this.#familyOf(entry);
     writeParts(this.#world, entry, this.#sent, PART.all, this.#cut, to);
     const peers = clearGathered(this.#world.gathered);
@@ -120,11 +128,11 @@ export class PeerStream {
     const delta = this.#world.since(this.#at);
     if (delta.replaced) return undefined;
     const chosen = delta.chunks.map((chunk) => this.#choose(chunk, null));
-    const key = chosen.map(({ low, high }) => `${low},${high}`).join(' ');
+    const key = `${this.#careful ? 'careful ' : ''}${chosen.map(({ low, high }) => `${low},${high}`).join(' ')}`;
     let message = delta.messages.get(key);
     if (!message) {
       const to = createMessage();
-      writePatches(delta, chosen, to);
+      writePatches(delta, chosen, this.#careful, to);
       message = to.isEmpty() ? NOTHING : joined(to.finish(false));
       delta.messages.set(key, message);
     }
@@ -136,6 +144,7 @@ export class PeerStream {
     const family = (this.dirty & PART.self) === 0 ? this.#family : this.#familyOf(entry);
     const anew = family !== this.#family;
     this.#family = family;
+    if ((this.dirty & PART.advice) !== 0) this.#advise(entry, to);
     writeParts(this.#world, entry, this.#sent, this.dirty, this.#cut, to);
     const peers = clearGathered(this.#world.gathered);
     const delta = this.#world.since(this.#at);
@@ -152,8 +161,13 @@ export class PeerStream {
       to.field('PeersRemoved', `${peers.removed.length}`);
       to.text(JSON.stringify(peers.removed));
     }
-    writePatches(delta, chosen, to);
+    writePatches(delta, chosen, this.#careful, to);
     return to.isEmpty() ? NOTHING : to.finish(false);
+  }
+
+  #advise(entry: Entry, to: MessageBuilder): void {
+    const { record } = entry.node;
+    this.#advice = writeAdvice(this.#world.snapshot, record.hostinfo['IPNVersion'], this.#capver, this.#advice, to);
   }
 
   #familyOf(entry: Entry): Family {
@@ -310,7 +324,9 @@ const joined = (message: Message): Message => ({ ...message, pieces: [concatByte
 /** Stands for a message that isn't sent. */
 const NOTHING: Message = { full: false, pieces: [], sizeBytes: 0, fields: [], cost: COST.none };
 
-const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilder): void => {
+const ENDPOINTS_AND_HOME = (1 << PATCHABLE.indexOf('endpoints')) | (1 << PATCHABLE.indexOf('home'));
+
+const writePatches = (delta: Delta, chosen: readonly Choice[], careful: boolean, to: MessageBuilder): void => {
   const list: Member[] = [];
   let count = 0;
   for (const [i, choice] of chosen.entries()) {
@@ -323,4 +339,9 @@ const writePatches = (delta: Delta, chosen: readonly Choice[], to: MessageBuilde
   const names = PATCHABLE.filter((_, i) => ((contents >>> i) & 1) === 1);
   to.field('PeersChangedPatch', `${count}: ${names.join(', ')}`, patchCost(contents));
   to.list(list);
+  if (careful && (contents & ENDPOINTS_AND_HOME) === ENDPOINTS_AND_HOME) {
+    // Says nothing new; but a message with this field is not taken as patches, so that nothing of them gets lost.
+    to.field('CollectServices');
+    to.text('false');
+  }
 };

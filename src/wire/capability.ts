@@ -5,8 +5,9 @@ export type CapabilityVersion = number;
 
 /** The newest version that we have read; newer clients are served alike. */
 export const NEWEST_VERSION: CapabilityVersion = 142;
-/** The oldest version that is served, of April 2024 (v1.64). */
+/** The oldest version that is served, and the release of April 2024 that speaks it. */
 export const OLDEST_VERSION: CapabilityVersion = 90;
+export const OLDEST_RELEASE = '1.64';
 
 /** The first capability version of each release from v1.80 on. */
 export const RELEASES: readonly (readonly [release: string, version: CapabilityVersion])[] = [
@@ -29,5 +30,12 @@ export const releaseOf = (version: CapabilityVersion): string | undefined =>
 
 /** From here on a client takes added and removed peers, packet filters and profiles without rebuilding its whole netmap. */
 export const understandsIncrementalPeers = (version: CapabilityVersion): boolean => version >= 141;
+/** From here on the default of automatic updates is a node attribute; before, a field of the map. */
+export const readsUpdatesFromAttribute = (version: CapabilityVersion): boolean => version >= 131;
 /** From here on 429 with Retry-After slows registration down. */
 export const understandsRegisterRetry = (version: CapabilityVersion): boolean => version >= 137;
+/**
+ * From v1.86 to v1.94 a client takes of a patch only the first thing that its sockets have to know: given a peer's home relay and
+ * its endpoints at once, it never learns the endpoints (ipnlocal/node_backend.go, UpdateNetmapDelta).
+ */
+export const losesEndpointsBesideHome = (version: CapabilityVersion): boolean => version >= 117 && version <= 132;

@@ -86,6 +86,14 @@ export interface PingRequest {
   readonly Payload?: string;
 }
 
+/** tailcfg.ClientVersion: the newest release, and whether the client has it. */
+export interface ClientVersion {
+  readonly RunningLatest: boolean;
+  /** Not where the client runs it. */
+  readonly LatestVersion?: string;
+  readonly UrgentSecurityUpdate?: boolean;
+}
+
 /** A problem shown by the client; understood from version 117 on. */
 export interface DisplayMessage {
   /** Without a full stop. */
@@ -116,7 +124,9 @@ export interface MapParts {
   /** An empty one lets nobody in; absent in the first answer refuses every session. */
   readonly SSHPolicy?: SshPolicy;
   readonly Debug?: { readonly DisableLogTail?: boolean };
-  readonly ClientVersion?: { readonly RunningLatest: boolean };
+  readonly ClientVersion?: ClientVersion;
+  /** Only for clients before version 131. */
+  readonly DefaultAutoUpdate?: boolean;
   readonly DisplayMessages?: Readonly<Record<string, DisplayMessage | null>>;
   /** Legacy of DisplayMessages. */
   readonly Health?: readonly string[];

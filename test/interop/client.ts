@@ -31,6 +31,9 @@ const QUIET = {
   TS_DISABLE_PORTMAPPER: 'true',
 };
 
+/** Where the programs of a client are; those of the newest release where not given. */
+export type Programs = (name: 'tailscaled' | 'tailscale') => string;
+
 export interface Said {
   readonly exitCode: number;
   /** Standard output and error, in that order. */
@@ -59,6 +62,8 @@ export interface Status {
   readonly Self: PeerStatus;
   readonly Peer?: Readonly<Record<string, PeerStatus>> | null;
   readonly Health?: readonly string[] | null;
+  /** What the server says about updates; once a map came. */
+  readonly ClientVersion?: object | null;
 }
 
 export class Client {
@@ -66,14 +71,23 @@ export class Client {
   readonly #folder: string;
   readonly #socksPort: number;
   readonly #task: Task;
+  readonly #program: Programs;
   readonly #echo: { port: number; close: () => void };
 
-  private constructor(name: string, folder: string, socksPort: number, task: Task, echo: Client['echo']) {
+  private constructor(
+    name: string,
+    folder: string,
+    socksPort: number,
+    task: Task,
+    echo: Client['echo'],
+    programs: Programs,
+  ) {
     this.name = name;
     this.#folder = folder;
     this.#socksPort = socksPort;
     this.#task = task;
     this.#echo = echo;
+    this.#program = programs;
   }
 
   /** Starts the daemon; it belongs to no tailnet yet. `folder` keeps its state and socket. In a `place` it has a network device. */
@@ -84,13 +98,14 @@ export class Client {
     logFile: string,
     place?: Place,
     more: Readonly<Record<string, string>> = {},
+    programs: Programs = program,
   ): Promise<Client> {
     fs.mkdirSync(folder, { recursive: true });
     const socksPort = await freePort();
     const task = new Task({
       command: [
         ...(place?.command ?? []),
-        program('tailscaled'),
+        programs('tailscaled'),
         `--tun=${place ? 'tailscale0' : 'userspace-networking'}`,
         `--statedir=${folder}`,
         `--socket=${path.join(folder, 'socket')}`,
@@ -100,7 +115,7 @@ export class Client {
       logFile,
       env: { ...QUIET, ...WEATHER[weather], TS_LOGS_DIR: folder, HOME: folder, ...more },
     });
-    const client = new Client(name, folder, socksPort, task, await startEcho(name));
+    const client = new Client(name, folder, socksPort, task, await startEcho(name), programs);
     try {
       await eventually(`${name} starts`, 20_000, async () => {
         if (task.hasEnded) throw new Hopeless(`tailscaled ended:\n${task.log}`);
@@ -128,7 +143,7 @@ export class Client {
 
   /** What a command line begins with that is for this client: `tailscale --socket …`. */
   get command(): readonly [string, ...string[]] {
-    return [program('tailscale'), '--socket', path.join(this.#folder, 'socket')];
+    return [this.#program('tailscale'), '--socket', path.join(this.#folder, 'socket')];
   }
 
   /** Runs `tailscale …` against this client. Refusals are answers here, not exceptions. */

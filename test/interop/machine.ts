@@ -35,6 +35,9 @@ const prepared = prepare();
 /** For `describe`: the reason to skip, or `false`. */
 export const skip: string | false = 'skip' in prepared ? prepared.skip : false;
 
+/** Whether the file runs on a machine of its own, whose network it may change. */
+export const isOwnMachine = process.env[CLIENTS] !== undefined;
+
 /** Path of one of the client's programs. */
 export const program = (name: 'tailscaled' | 'tailscale' | 'derper'): string => {
   if ('skip' in prepared) throw new Error(prepared.skip);

@@ -66,3 +66,11 @@ export const addInternetAddress = (address: string): void => {
   addAddress(address);
   ip('-n', NAME, 'route', 'add', `${address}/32`, 'via', NEAR);
 };
+
+/** Gives us a network beside loopback: older clients take loopback alone for none, and send nothing. */
+export const addNetwork = (): void => {
+  ip('link', 'add', 'name', 'lan', 'type', 'veth', 'peer', 'name', 'lan-end');
+  ip('address', 'add', '192.168.77.1/24', 'dev', 'lan');
+  ip('link', 'set', 'lan-end', 'up');
+  ip('link', 'set', 'lan', 'up');
+};

@@ -14,6 +14,8 @@ export interface ServerOptions {
   readonly logFile: string;
   /** The address to listen on; loopback where not given. */
   readonly host?: string;
+  /** The files of a certificate for «localhost», under which clients then know the server; without TLS where not given. */
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
   /** How to start it; as the README does where not given. */
   readonly command?: readonly string[];
   /** More settings. */
@@ -62,6 +64,7 @@ export class Server {
       host = '127.0.0.1',
       command = ['npm', 'start', '--silent'],
       env,
+      certificate,
     } = this.#options;
     return new Task({
       command,
@@ -71,6 +74,11 @@ export class Server {
         TAILPLANE_SOURCE: source,
         TAILPLANE_DATA: dataFolder,
         TAILPLANE_LISTEN: `${host}:${this.#port}`,
+        ...(certificate && {
+          TAILPLANE_URL: `https://localhost:${this.#port}`,
+          TAILPLANE_TLS_CERT: certificate.certFile,
+          TAILPLANE_TLS_KEY: certificate.keyFile,
+        }),
         ...env,
       },
     });

@@ -5,8 +5,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { SuiteContext, TestContext } from 'node:test';
+import { makeSelfSignedCertificate } from '../../src/server/certificate.ts';
 import { Client } from './client.ts';
-import type { Weather } from './client.ts';
+import type { Programs, Weather } from './client.ts';
 import type { Place } from './place.ts';
 import { Server } from './server.ts';
 import { eventually } from './task.ts';
@@ -30,7 +31,22 @@ export interface TailnetOptions {
   /** More settings of the server, and more of the clients' environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly clientEnv?: Readonly<Record<string, string>>;
+  /** Gives the server a certificate that clients find among those of their system; it makes its own where not given. */
+  readonly certified?: boolean;
 }
+
+const certify = (folder: string): { readonly certFile: string; readonly keyFile: string } => {
+  const [certFile, keyFile] = [path.join(folder, 'server.crt'), path.join(folder, 'server.key')];
+  const { certPem, keyPem } = makeSelfSignedCertificate({
+    hostnames: ['localhost'],
+    ips: [],
+    notBefore: new Date(Date.now() - 3_600_000),
+    notAfter: new Date(Date.now() + 3_600_000),
+  });
+  fs.writeFileSync(certFile, certPem);
+  fs.writeFileSync(keyFile, keyPem, { mode: 0o600 });
+  return { certFile, keyFile };
+};
 
 const LOG_TAIL_LINES = 60;
 
@@ -53,6 +69,7 @@ export class Tailnet {
     host,
     env,
     clientEnv = {},
+    certified = false,
   }: TailnetOptions = {}): Promise<Tailnet> {
     // The socket of a client lies in here, and a path of a Unix socket has room for 107 bytes.
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-'));
@@ -65,6 +82,7 @@ export class Tailnet {
         fs.writeFileSync(path.join(source, name), text);
     }
     const logFile = path.join(folder, 'logs', 'server.log');
+    const certificate = certified ? certify(folder) : undefined;
     try {
       return new Tailnet(
         folder,
@@ -74,8 +92,9 @@ export class Tailnet {
           logFile,
           ...(host !== undefined && { host }),
           ...(env && { env }),
+          ...(certificate && { certificate }),
         }),
-        clientEnv,
+        { ...clientEnv, ...(certificate && { SSL_CERT_FILE: certificate.certFile }) },
       );
     } catch (error) {
       fs.rmSync(folder, { recursive: true, force: true });
@@ -84,10 +103,10 @@ export class Tailnet {
   }
 
   /** A client that has not joined yet, on this machine or in a place of its own. */
-  async client(name: string, weather: Weather = 'clear', place?: Place): Promise<Client> {
+  async client(name: string, weather: Weather = 'clear', place?: Place, programs?: Programs): Promise<Client> {
     const logFile = path.join(this.#folder, 'logs', `${name}.log`);
     const folder = path.join(this.#folder, 'clients', name);
-    const client = await Client.start(name, folder, weather, logFile, place, this.#clientEnv);
+    const client = await Client.start(name, folder, weather, logFile, place, this.#clientEnv, programs);
     this.clients.push(client);
     return client;
   }

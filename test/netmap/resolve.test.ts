@@ -196,5 +196,5 @@ test('features that are off are not offered', () => {
   assert.ok('https://tailscale.com/cap/ssh' in on && 'https://tailscale.com/cap/file-sharing' in on);
   const features = { ssh: false, taildrop: false, https: true };
   const off = baselineCaps(snapshotOf({ 'tailnet.json5': { name: 'example.com', baseDomain: 'tail.example.com', features } }), true); // prettier-ignore
-  assert.deepEqual(Object.keys(off).sort(), ['default-auto-update', 'https', 'store-appc-routes', 'suggest-exit-node-ui', 'tailnet-display-name']); // prettier-ignore
+  assert.deepEqual(Object.keys(off).sort(), ['https', 'store-appc-routes', 'suggest-exit-node-ui', 'tailnet-display-name']); // prettier-ignore
 });

@@ -60,6 +60,7 @@ export const toySnapshot = (declared: ToyDeclared): Snapshot => {
       displayName: 'Example',
       baseDomain: declared.baseDomain,
       nodes: { autoUpdate: false },
+      clients: { latest: null, secureFrom: null },
       features: { taildrop: true, ssh: true, https: declared.https, tailnetLock: false },
     },
     users,

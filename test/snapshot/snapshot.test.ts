@@ -42,6 +42,7 @@ test('the smallest tailnet has every default', () => {
     domains: ['example.com'],
     addresses: { ipv4: '100.64.0.0/10', ipv6: 'fd7a:115c:a1e0::/48' },
     nodes: { keyExpiryMs: 180 * 86_400_000, ephemeralTimeoutMs: 1_800_000, approval: 'automatic', autoUpdate: false },
+    clients: { latest: null, secureFrom: null },
     features: { taildrop: true, ssh: true, https: false, tailnetLock: false },
     guard: { pairsPercent: 30, pairsAtLeast: 20, administrators: true, routers: true, userNodes: true },
     invariants: [],
