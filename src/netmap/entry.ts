@@ -1,6 +1,7 @@
 // One node in the live tailnet: what its peers are shown, and when each part of that last changed. A change is stamped with
 // a number that only grows; a stream that was last written at number n needs what is stamped above n, in its present state.
 
+import type { CapMap } from '../wire/filter.ts';
 import type { Address, Prefix } from '../base/address.ts';
 import { hostPrefix } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
@@ -51,12 +52,19 @@ export interface Entry {
   older: Entry | null;
 }
 
+const SUBDOMAINS: CapMap = Object.freeze({ 'dns-subdomain-resolve': null });
+const NO_CAPS: CapMap = Object.freeze({});
+
+/** What others must know of a node's attributes: whether the names under its own lead to it too. */
+export const shownCaps = (caps: CapMap): CapMap =>
+  Object.hasOwn(caps, 'dns-subdomain-resolve') ? SUBDOMAINS : NO_CAPS;
+
 /** The look of a node without routes. */
-export const commonLook = (addresses: readonly Address[]): Look => ({
+export const commonLook = (addresses: readonly Address[], capMap = NO_CAPS): Look => ({
   addresses,
   allowedIPs: addresses.map(hostPrefix),
   primaryRoutes: [],
-  capMap: {},
+  capMap,
 });
 
 /** What a viewer that doesn't use IPv4 sees instead. */

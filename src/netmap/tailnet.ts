@@ -16,7 +16,7 @@ import { peerHostinfoOf } from '../wire/hostinfo.ts';
 import { accountOfNode, ownerProfile } from './account.ts';
 import { addBit, createBits, eachBit, removeBit } from './bits.ts';
 import { PATCHABLE } from './cost.ts';
-import { commonLook, compare, createEntry, lookKey } from './entry.ts';
+import { commonLook, compare, createEntry, lookKey, shownCaps } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { createLife, sharingRouters } from './life.ts';
 import { moveToFront, unlink } from './order.ts';
@@ -184,10 +184,11 @@ export const createTailnet = (
   /** Works out again how viewers see the node, from the policy. True if that differs. */
   const show = (entry: Entry): boolean => {
     const { population, routed } = world;
-    const addresses =
-      population.node(entry.id) !== undefined ? population.selfView(entry.id).addresses : entry.node.addresses;
+    const takesPart = population.node(entry.id) !== undefined;
     const before = lookKey(entry.common);
-    entry.common = commonLook(addresses);
+    entry.common = takesPart
+      ? commonLook(population.selfView(entry.id).addresses, shownCaps(population.capsFor(entry.id)))
+      : commonLook(entry.node.addresses);
     entry.routed = entry.node.approvedRoutes.length > 0;
     if (entry.routed) addBit(routed, entry.slot);
     else removeBit(routed, entry.slot);

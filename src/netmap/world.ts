@@ -93,7 +93,10 @@ const createSeen = (world: World, peers: NodeSet): Seen => {
     look: (viewer, peer) => {
       let look = looks.get(peer.slot);
       if (!look) {
-        look = world.population.peerView(viewer, peer.id);
+        const view = world.population.peerView(viewer, peer.id);
+        // What is shown of its attributes is the same for all who see it; mostly nothing.
+        const shown = peer.common.capMap;
+        look = Object.keys(shown).length === 0 ? view : { ...view, capMap: { ...view.capMap, ...shown } };
         looks.set(peer.slot, look);
       }
       return look;

@@ -93,3 +93,12 @@ test('Funnel is not offered, whatever the policy says, nor certificates where no
   // `tailscale cert` asks all the same, and is told why not.
   assert.deepEqual(dnsOf(open(snapshot, false), KIDS).CertDomains, ['tablet.tail.example.com']);
 });
+
+test('peers are told of the attribute that makes names under a name lead to it, and of no other', () => {
+  const tailnet = open(snapshotOf({}, attrs('dns-subdomain-resolve', 'magicdns-aaaa')));
+  const [peer] = tailnet.describe(DESK)!['Peers'] as { CapMap: object }[];
+  assert.deepEqual(peer?.CapMap, { 'dns-subdomain-resolve': null });
+  tailnet.setSnapshot(snapshotOf({}, []));
+  const [after] = tailnet.describe(DESK)!['Peers'] as { CapMap?: object }[];
+  assert.deepEqual(after?.CapMap ?? {}, {});
+});
