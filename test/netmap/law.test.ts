@@ -198,6 +198,8 @@ class Scene<Policy> {
   declared: Declared<Policy>;
   readonly records = new Map<NodeId, NodeRecord>();
   readonly online = new Set<NodeId>();
+  /** Whose routes came or went while they were online: since when they carry them is history, which a new server hasn't. */
+  readonly rerouted = new Set<NodeId>();
   readonly watchers = new Map<NodeId, Watcher>();
   readonly tailnet: Tailnet;
   readonly #language: Language<Policy>;
@@ -334,12 +336,19 @@ class Scene<Policy> {
       const fields = (Object.keys(event.change) as NodeField[]).filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])); // prettier-ignore
       if (fields.length === 0) return;
       this.records.set(id, after);
+      if (fields.includes('approvedRoutes') || fields.includes('hostinfo')) this.rerouted.add(id);
       this.tailnet.apply([{ kind: 'node-changed', before, after, fields } satisfies RegistryChange]);
     }
   }
 
   /** Every client that has read everything has what a server that starts now would give it. */
   check(): void {
+    for (const id of this.rerouted) {
+      if (!this.online.delete(id)) continue;
+      this.online.add(id);
+      for (const online of [false, true]) this.tailnet.setOnline(id, online);
+    }
+    this.rerouted.clear();
     const scratch = this.#fresh();
     for (const id of this.online) scratch.setOnline(id, true);
     for (const [id, { client }] of this.watchers) {
