@@ -56,7 +56,9 @@ const TOY: Language<ToyPolicy> = {
       )
       .map((pairs) => new Set(pairs)),
     ipv6Only: fc.uniqueArray(pick(GROUPS), { maxLength: 1 }).map((groups) => new Set(groups)),
-    caps: fc.dictionary(pick(GROUPS), pick(['funnel', 'randomize-client-port', 'dns-subdomain-resolve']), { maxKeys: 2 }),
+    caps: fc.dictionary(pick(GROUPS), pick(['funnel', 'randomize-client-port', 'dns-subdomain-resolve']), {
+      maxKeys: 2,
+    }),
   }),
   snapshot: toySnapshot,
   rules: TOY_RULES,
