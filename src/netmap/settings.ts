@@ -13,11 +13,12 @@ import { nextDnsAddress, profileNameservers, type NextDns } from './nextdns.ts';
 import { flattenRecords } from './records.ts';
 import type { NodeAddresses } from './records.ts';
 
-/** The same for every node but for what NextDNS is told; `CertDomains` is added for each. */
+/** The same for every node but for what NextDNS is told, and the app connectors that it sees; `CertDomains` is added for each. */
 export const dnsConfigOf = (
   { dns, tailnet }: Snapshot,
   nodeAddresses: NodeAddresses = () => [],
   personal: NextDns = {},
+  apps: DnsConfig['Routes'] = {},
 ): DnsConfig => {
   const resolverOf = ({ address, useWithExitNode }: Pick<Nameserver, 'address' | 'useWithExitNode'>): Resolver => ({
     Addr: nextDnsAddress(address, personal),
@@ -29,6 +30,7 @@ export const dnsConfigOf = (
   const nameservers = declared.map(resolverOf);
   const routes: Record<string, readonly Resolver[]> = {};
   for (const { suffix, nameservers } of dns.splitDns) routes[`${suffix}.`] = nameservers.map(resolverOf);
+  Object.assign(routes, apps);
   if (dns.magicDns) routes[`${tailnet.baseDomain}.`] = [];
   const records = flattenRecords(dns.extraRecords, nodeAddresses);
   const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;

@@ -14,6 +14,7 @@ import type { DerpRegion } from '../wire/derp.ts';
 import type { Login, User } from '../wire/user.ts';
 import { peerHostinfoOf } from '../wire/hostinfo.ts';
 import { accountOfNode, ownerProfile } from './account.ts';
+import { noteConnector } from './apps.ts';
 import { addBit, createBits, eachBit, removeBit } from './bits.ts';
 import { PATCHABLE } from './cost.ts';
 import { commonLook, compare, createEntry, lookKey, shownCaps } from './entry.ts';
@@ -159,12 +160,19 @@ export const createTailnet = (
 
   const tick = (): number => ++world.stamp;
 
+  /** Whether somebody may have to ask other machines for names of applications. */
+  let connectorsDiffer = false;
+  const connect = (id: NodeId, node: ResolvedNode | undefined): void => {
+    if (noteConnector(world.connectors, id, node)) connectorsDiffer = true;
+  };
+
   const enter = (node: ResolvedNode): Entry => {
     const owner = ownerProfile(world.snapshot, node);
     const slot = freeSlots.pop() ?? world.slots.length;
     const entry = createEntry(slot, node, life.isOnline(node.record.id), owner, world.owners.index(owner, tick));
     world.entries.set(entry.id, entry);
     world.slots[slot] = entry;
+    connect(entry.id, node);
     show(entry);
     entry.replacedAt = stamp(entry);
     return entry;
@@ -200,6 +208,7 @@ export const createTailnet = (
     const owner = ownerProfile(world.snapshot, node);
     const { replaced, patched } = compare(entry, node, owner);
     entry.node = node;
+    connect(entry.id, node);
     entry.owner = owner;
     entry.ownerIndex = world.owners.index(owner, tick);
     if (!replaced && patched.length === 0) return false;
@@ -230,7 +239,12 @@ export const createTailnet = (
     for (const id of impact.filters) sessions.mark(id, PART.filter, 'node');
     for (const id of impact.ssh) sessions.mark(id, PART.ssh, 'node');
     for (const id of impact.caps) sessions.mark(id, PART.self, 'node');
-    for (const id of impact.peers) sessions.check(id, candidates, 'peers');
+    // A connector that comes into sight, or goes, is somebody to ask.
+    const asked = upserts.some(({ id }) => world.connectors.has(id));
+    for (const id of impact.peers) {
+      sessions.check(id, candidates, 'peers');
+      if (asked) sessions.mark(id, PART.dns, 'peers');
+    }
   };
 
   const add = (record: NodeRecord): Entry | undefined => {
@@ -248,6 +262,7 @@ export const createTailnet = (
     removeBit(world.routed, entry.slot);
     world.pages.touch(entry.slot);
     tick();
+    connect(id, undefined);
     life.forget(id);
     sessions.forget(entry);
     freeSlots.push(entry.slot);
@@ -303,7 +318,10 @@ export const createTailnet = (
       }
     }
     repopulate([...upserts], [...removals]);
-    if (dnsMayDiffer && readDns(world)) for (const id of world.entries.keys()) sessions.mark(id, PART.dns, 'node');
+    if ((dnsMayDiffer && readDns(world)) || connectorsDiffer) {
+      for (const id of world.entries.keys()) sessions.mark(id, PART.dns, 'node');
+    }
+    connectorsDiffer = false;
     sessions.flush();
   };
 
@@ -361,6 +379,7 @@ export const createTailnet = (
       if (show(entry)) entry.replacedAt = stamp(entry);
     }
     readSettings(world);
+    connectorsDiffer = false;
     sessions.markAll('snapshot');
     sessions.flush();
   };

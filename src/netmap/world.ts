@@ -9,6 +9,8 @@ import type { NodeSet, Population } from '../policy/population.ts';
 import { hiddenRegionsOf } from '../snapshot/lookup.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { DerpRegion } from '../wire/derp.ts';
+import type { DnsConfig } from '../wire/dns.ts';
+import { appRoutesOf, type Connector } from './apps.ts';
 import { addBit, createBits } from './bits.ts';
 import type { Bits } from './bits.ts';
 import { createDeltas } from './delta.ts';
@@ -66,8 +68,10 @@ export interface World {
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
-  /** DNS as NextDNS has it for one node; undefined where that plays no part. */
+  /** DNS with what is different for one node: NextDNS and app connectors; undefined where neither plays a part. */
   personalDns: (entry: Entry) => string | undefined;
+  /** Machines that are asked for the names of applications. */
+  readonly connectors: Map<NodeId, Connector>;
   /** Names of nodes that records in dns.json5 are aliases of. */
   aliasedNodes: ReadonlySet<string>;
   /** What a node sees; the same object for all nodes to which the policy room gives the same set. */
@@ -142,14 +146,17 @@ export const readDns = (world: World): boolean => {
   const { snapshot } = world;
   const addressesOf = (fqdn: string): readonly Address[] => found.get(fqdn) ?? [];
   // Open at the end: each node adds the names that it may have certificates for.
-  const textOf = (personal?: NextDns): string =>
-    JSON.stringify(dnsConfigOf(snapshot, addressesOf, personal)).slice(0, -1);
+  const textOf = (personal?: NextDns, apps?: DnsConfig['Routes']): string =>
+    JSON.stringify(dnsConfigOf(snapshot, addressesOf, personal, apps)).slice(0, -1);
   const isDeclared = usesNextDns(snapshot.dns);
   world.dns = sharedPart(textOf());
   world.personalDns = ({ id, node }) => {
     const { population } = world;
-    const personal = population.node(id) && nextDnsOf(population.capsFor(id), isDeclared, node);
-    return personal && textOf(personal);
+    if (population.node(id) === undefined) return undefined;
+    const caps = population.capsFor(id);
+    const personal = nextDnsOf(caps, isDeclared, node);
+    const apps = appRoutesOf(world, id, caps);
+    return personal || apps ? textOf(personal, apps) : undefined;
   };
   return world.dns.version !== version;
 };
@@ -193,6 +200,7 @@ export const createWorld = (
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
     personalDns: () => undefined,
+    connectors: new Map(),
     aliasedNodes: new Set(),
     seenBy: (id) => {
       // The version tells changes of one population apart, the object tells populations apart: sets belong to one.

@@ -22,6 +22,8 @@ export interface ClassTraits {
   readonly routes: readonly Prefix[];
   /** Approved exit routes. */
   readonly exitRoutes: readonly Prefix[];
+  /** They lead to the internet: exit nodes, and app connectors, which carry what they found for names. */
+  readonly leadsOut: boolean;
   readonly postures: ReadonlySet<string>;
   /** Zero for people's devices. */
   readonly tagCount: number;
@@ -179,6 +181,7 @@ export const createClassifier = (policy: CompiledPolicy): Classifier => {
         addressAtoms.join(' '),
         routes.join(' '),
         exitRoutes.join(' '),
+        node.connector === true ? 'connector' : '',
         [...postures].join(' '),
       ].join('|');
       return {
@@ -188,6 +191,7 @@ export const createClassifier = (policy: CompiledPolicy): Classifier => {
         routeAtoms: routes.length === 0 ? [] : [...new Set(routes.flatMap(routeAtomsOf))],
         routes,
         exitRoutes,
+        leadsOut: exitRoutes.length > 0 || node.connector === true,
         postures,
         tagCount,
         tagged,

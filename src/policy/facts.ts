@@ -35,6 +35,8 @@ export interface PolicyNode {
    * the one that carried it for longest without a break comes first.
    */
   readonly carriesSince?: readonly number[];
+  /** It offers to be an app connector, and the policy has an application for it. */
+  readonly connector?: boolean;
   /** Posture attributes, `node:os` and so on; absent attributes are unset. */
   readonly posture?: ReadonlyMap<string, Json>;
 }

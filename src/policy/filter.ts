@@ -24,7 +24,7 @@ const keptParts = (state: Membership, cls: NodeClass, rule: PortRule): KeptPart[
   rule.destinations.flatMap(({ atom: id, ports }): KeptPart[] => {
     const atom = state.policy.atoms[id];
     if (!atom || atom.kind === 'danger-all') return [];
-    if (atom.kind === 'internet') return cls.exitRoutes.length > 0 ? [{ kind: 'internet', ports }] : [];
+    if (atom.kind === 'internet') return cls.leadsOut ? [{ kind: 'internet', ports }] : [];
     if (atom.kind === 'address') {
       const isOwn = rule.via.length === 0 && cls.addressAtoms.includes(id);
       return isOwn || cls.routeAtoms.includes(id) ? [{ kind: 'address', atom, ports }] : [];

@@ -110,7 +110,8 @@ const destinationLacks = (
     case 'any':
       return steered ? wrong : [];
     case 'internet': {
-      const fits = enforcer.approvedRoutes.some(isExitRoute) && setHasAddress(INTERNET_SET, destination);
+      const leadsOut = enforcer.connector === true || enforcer.approvedRoutes.some(isExitRoute);
+      const fits = leadsOut && setHasAddress(INTERNET_SET, destination);
       return fits ? (isVia ? [] : ['via']) : wrong;
     }
     case 'self': {

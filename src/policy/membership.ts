@@ -66,7 +66,7 @@ const invert = (policy: CompiledPolicy, ssh: readonly CompiledSshRule[]): Invert
 const isSteeredTo = (policy: CompiledPolicy, rule: CompiledRule, cls: ClassTraits): boolean =>
   rule.kind === 'ports' &&
   rule.destinations.some(({ atom }) =>
-    policy.atoms[atom]?.kind === 'internet' ? cls.exitRoutes.length > 0 : cls.routeAtoms.includes(atom),
+    policy.atoms[atom]?.kind === 'internet' ? cls.leadsOut : cls.routeAtoms.includes(atom),
   );
 
 export const createMembership = (
@@ -129,7 +129,7 @@ export const createMembership = (
     for (const atom of traits.routeAtoms) {
       for (const rule of rulesByAtom[atom] ?? []) if (policy.rules[rule]?.kind === 'ports') enforced.add(rule);
     }
-    if (traits.exitRoutes.length > 0) addRules(internetRules);
+    if (traits.leadsOut) addRules(internetRules);
     for (const atom of traits.identityAtoms) {
       for (const rule of steeredByTag.get(atom) ?? []) {
         if (isSteeredTo(policy, policy.rules[rule] as CompiledRule, traits)) enforced.add(rule);

@@ -7,6 +7,7 @@ import type { Json } from '../base/canonical.ts';
 import type { Login, NodeId, StableId, Tag, UserId } from '../base/ids.ts';
 import type { NodeDeclaration } from '../config/nodes.ts';
 import { autoApprovedRoutes } from '../policy/approve.ts';
+import { mayConnect } from '../policy/connectors.ts';
 import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import { decodeHostinfo } from '../wire/hostinfo.ts';
 import type { Hostinfo } from '../wire/hostinfo.ts';
@@ -154,6 +155,7 @@ export const resolveNode = <R extends RegisteredNode>(
       approvedRoutes,
       createdMs: record.createdMs,
       ...(approvedRoutes.length > 0 && { alive: online }),
+      ...(hostinfo.AppConnector === true && mayConnect(snapshot.policy, tags) && { connector: true }),
       posture: postureOf(record, hostinfo, declaration?.attributes),
     },
   };

@@ -132,6 +132,11 @@ export class Client {
     return this.#echo;
   }
 
+  /** Address of the SOCKS proxy into the tailnet. */
+  get socks(): string {
+    return `127.0.0.1:${this.#socksPort}`;
+  }
+
   get task(): Task {
     return this.#task;
   }

@@ -10,7 +10,7 @@ import { Client } from './client.ts';
 import type { Programs, Weather } from './client.ts';
 import type { Place } from './place.ts';
 import { Server } from './server.ts';
-import { eventually } from './task.ts';
+import { eventually, Task } from './task.ts';
 
 export const OWNER = 'alice@example.com';
 export const MEMBER = 'bob@example.com';
@@ -100,6 +100,11 @@ export class Tailnet {
       fs.rmSync(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /** Another program of the test, whose output is kept with the logs. */
+  task(name: string, command: readonly string[]): Task {
+    return new Task({ command, logFile: path.join(this.#folder, 'logs', `${name}.log`) });
   }
 
   /** A client that has not joined yet, on this machine or in a place of its own. */

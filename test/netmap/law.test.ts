@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Prefix } from '../../src/base/address.ts';
 import type { Login, NodeId, Revision, Tag } from '../../src/base/ids.ts';
+import type { PolicyNode } from '../../src/policy/facts.ts';
+import type { Population, PopulationChange } from '../../src/policy/population.ts';
 import { RULES } from '../../src/netmap/rules.ts';
 import type { Rules } from '../../src/netmap/rules.ts';
 import { createTailnet } from '../../src/netmap/tailnet.ts';
@@ -68,6 +70,26 @@ const TOY: Language<ToyPolicy> = {
 const SOURCES = ['alice@example.com', 'bob@example.com', 'group:team', 'autogroup:member', 'tag:a', 'tag:b', '*', '*'];
 const DESTINATIONS = [...SOURCES, 'autogroup:self', 'autogroup:internet', '10.0.0.0/8', '192.168.1.7', '100.64.0.2'];
 const PORTS = ['*', 'tcp:22', 'udp:53'];
+const APPS = [
+  { name: 'crm', domains: ['crm.example.net', '*.crm.example.net'], connectors: ['tag:a'] },
+  { name: 'any', domains: ['any.example.net'], connectors: ['*'] },
+];
+
+/**
+ * A server that starts now doesn't know which router was there first, so here the eldest carries a subnet; failover.test.ts
+ * has the order.
+ */
+const ageless = (node: PolicyNode): PolicyNode => ({ ...node, carriesSince: [] });
+const AGELESS: Rules = {
+  ...RULES,
+  populate: (snapshot, nodes, userOf) => {
+    const population = RULES.populate(snapshot, [...nodes].map(ageless), userOf);
+    return Object.assign(Object.create(population) as Population, {
+      apply: ({ upserts = [], removals = [] }: PopulationChange) =>
+        population.apply({ upserts: [...upserts].map(ageless), removals }),
+    });
+  },
+};
 
 /** The policy language itself, compiled and applied by the room that does it for the server. */
 const HUJSON: Language<object> = {
@@ -92,6 +114,7 @@ const HUJSON: Language<object> = {
         fc.record({
           target: pick(['alice@example.com', 'tag:a', 'group:team']).map((target) => [target]),
           attr: pick(['funnel', 'disable-ipv4', 'randomize-client-port']).map((attr) => [attr]),
+          app: fc.subarray(APPS, { maxLength: 1 }).map((apps) => ({ 'tailscale.com/app-connectors': apps })),
         }),
         { maxLength: 2 },
       ),
@@ -127,7 +150,7 @@ const HUJSON: Language<object> = {
     assert.ok(snapshot, diagnostics.map(({ code, message }) => `${code}: ${message}`).join('\n'));
     return snapshot;
   },
-  rules: RULES,
+  rules: AGELESS,
   userId: userIdOf,
 };
 
@@ -160,6 +183,15 @@ const change: fc.Arbitrary<Partial<NodeRecord>> = fc.oneof(
   fc
     .tuple(pick(['linux', 'macOS']), fc.subarray([...ROUTES]), small)
     .map(([OS, RoutableIPs, n]) => ({ hostinfo: { OS, RoutableIPs, NetInfo: { PreferredDERP: n }, Junk: n } })),
+  fc.tuple(fc.boolean(), small).map(([AppConnector, n]) => ({
+    hostinfo: {
+      AppConnector,
+      Services: [
+        { Proto: 'peerapi4', Port: 1000 + n },
+        { Proto: 'peerapi6', Port: 2000 },
+      ],
+    },
+  })),
   { weight: 2, arbitrary: fc.subarray([...ROUTES]).map((approvedRoutes) => ({ approvedRoutes })) },
   {
     weight: 4,

@@ -121,7 +121,7 @@ export const hostedFilterOf = (
   const isExit = node.approvedRoutes.some((route) => isExitRoute(route));
 
   const kept = (selector: Selector, steered: boolean): readonly string[] => {
-    if (selector.kind === 'internet') return isExit ? INTERNET_RANGES : [];
+    if (selector.kind === 'internet') return isExit || node.connector === true ? INTERNET_RANGES : [];
     const literals = literalsOf(selector);
     if (literals) {
       const carries = routes.some((route) => literals.some((text) => textsOverlap(text, route)));

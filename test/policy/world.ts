@@ -43,10 +43,12 @@ export interface NodeSketch {
   readonly createdMs?: number;
   readonly alive?: boolean;
   readonly os?: string;
+  /** An app connector. */
+  readonly connector?: boolean;
 }
 
 /** A node by its number: 100.64.0.id and fd7a:115c:a1e0::id. */
-export const nodeOf = ({ id, of, advertises, approved, createdMs, alive, os }: NodeSketch): PolicyNode => ({
+export const nodeOf = ({ id, of, advertises, approved, createdMs, alive, os, connector }: NodeSketch): PolicyNode => ({
   id: id as NodeId,
   stableId: `n${id}` as StableId,
   name: `node${id}.example.ts.net`,
@@ -57,6 +59,7 @@ export const nodeOf = ({ id, of, advertises, approved, createdMs, alive, os }: N
   approvedRoutes: (approved ?? []).map(prefix),
   createdMs: createdMs ?? id,
   ...(alive === undefined ? {} : { alive }),
+  ...(connector === true && { connector }),
   ...(os === undefined ? {} : { posture: new Map([['node:os', os]]) }),
 });
 
@@ -95,6 +98,7 @@ export const arbitraryNode = (id: number): fc.Arbitrary<NodeSketch> =>
     createdMs: fc.integer({ min: 1, max: 3 }),
     alive: fc.boolean(),
     os: fc.constantFrom('linux', 'macOS'),
+    connector: fc.nat(3).map((n) => n === 0),
   });
 
 export const arbitraryNodes: fc.Arbitrary<readonly NodeSketch[]> = fc

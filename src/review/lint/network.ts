@@ -15,7 +15,9 @@ import type { Span } from '../../base/diagnostic.ts';
 import type { Nameserver } from '../../config/dns.ts';
 import { isKnownDoh, isNextDnsProfile } from '../../config/doh.ts';
 import { TAILNET_RANGES } from '../../config/tailnet.ts';
+import { appsOf, isConnectorOf } from '../../policy/connectors.ts';
 import { TAILNET_SET } from '../../policy/ranges.ts';
+import type { Selector } from '../../policy/selector.ts';
 import { setCovers } from '../../base/ipset.ts';
 import { relayRegions } from '../../snapshot/relays.ts';
 import { accessRules } from './access.ts';
@@ -133,8 +135,12 @@ const broadApprover: LintRule = {
   code: 'lint/broad-auto-approver',
   severity: 'warning',
   *check({ policy }) {
+    const apps = appsOf(policy);
+    // An app connector advertises the addresses that it finds, and those may be any.
+    const isConnector = (selector: Selector): boolean =>
+      selector.kind === 'tag' && apps.some((app) => isConnectorOf(app, [selector.tag]));
     for (const { prefix, approvers, at } of policy?.autoApprovers.routes ?? []) {
-      if (isBroad(prefix)) {
+      if (isBroad(prefix) && !approvers.every(isConnector)) {
         yield {
           span: at,
           message: `${prefix} approves nearly every subnet that a router may think of.`,
