@@ -50,7 +50,7 @@ export interface ClientReleases {
 }
 
 export interface Features {
-  /** Files between the devices of one person, and where grants say so between people. */
+  /** Files between the devices of one person. No grant of the policy language opens it between people. */
   readonly taildrop: boolean;
   /** Nodes may run the SSH server that the policy's `ssh` section governs. */
   readonly ssh: boolean;

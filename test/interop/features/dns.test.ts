@@ -185,6 +185,17 @@ describe('DNS', { skip, timeout: 90_000 }, () => {
     );
   });
 
+  test('names under a name lead to the machine where the policy gives it the attribute', async () => {
+    const address = await box.address();
+    assert.equal(await ask('app.crate.tail.example.com'), 'ENOTFOUND');
+    tailnet.edit('policy.json5', policy('dns-subdomain-resolve'));
+    await eventually('the name under it is answered', 5_000, async () => {
+      assert.deepEqual(await ask('app.crate.tail.example.com'), [address]);
+      return true;
+    });
+    assert.deepEqual(await ask('crate.tail.example.com', 'AAAA').catch(String), 'ENODATA', 'IPv6 is an attribute, too');
+  });
+
   test('global nameservers that replace those of the system: one that clients know is asked over HTTPS', async () => {
     for (const address of [CLOUDFLARE, 'https://cloudflare-dns.com/dns-query']) {
       visits.length = 0;

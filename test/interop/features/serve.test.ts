@@ -22,7 +22,8 @@ import { eventually } from '../task.ts';
 
 const WEB = 'web.tail.example.com';
 const CHALLENGE = `_acme-challenge.${WEB}`;
-const settings = (https: boolean): string => `{ name: 'example.com', baseDomain: 'tail.example.com', features: { https: ${https} } }\n`; // prettier-ignore
+const settings = (https: boolean, baseDomain = 'tail.example.com'): string => `{ name: 'example.com', baseDomain: '${baseDomain}', features: { https: ${https} } }\n`; // prettier-ignore
+const policy = (...attr: readonly string[]): string => JSON.stringify({ grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }], nodeAttrs: [{ target: ['*'], attr }] }); // prettier-ignore
 
 describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, timeout: 120_000 }, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-serve-'));
@@ -71,6 +72,7 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
     await Promise.all([pebble?.stop(), dns?.stop()]);
     fs.rmSync(folder, { recursive: true, force: true });
   });
+  const capabilities = async (client: Client): Promise<object> => (await client.status()).Self.CapMap ?? {};
   const target = (): string => `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
 
   test('`tailscale cert` gets a certificate of the name of the machine', async (t) => {
@@ -112,6 +114,29 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
     await assert.rejects(curl(`http://${WEB}/`, '--max-time', '2'));
   });
 
+  test('one certificate for all names under that of a machine, where the policy gives the attribute', async () => {
+    tailnet.edit('policy.json5', policy('dns-subdomain-resolve'));
+    await eventually('the attribute arrives', 5_000, async () => 'dns-subdomain-resolve' in (await capabilities(web)));
+    await web.tell('cert', '--cert-file', file('all.crt'), '--key-file', file('all.key'), `*.${WEB}`);
+    const certificate = new X509Certificate(fs.readFileSync(file('all.crt')));
+    assert.equal(certificate.checkHost(`app.${WEB}`), `*.${WEB}`);
+  });
+
+  test('a name server that does not take the record: the person at the machine reads why', async () => {
+    // The key of the server may change names under tail.example.com alone.
+    tailnet.edit('tailnet.json5', settings(true, 'other.example.com'));
+    await eventually(
+      'the name changes',
+      5_000,
+      async () => (await web.status()).Self.DNSName === 'web.other.example.com.',
+    );
+    const { exitCode, text } = await web.say('cert', '--cert-file', '-', '--key-file', '-', 'web.other.example.com');
+    assert.notEqual(exitCode, 0);
+    assert.match(text, /The name server did not take the record \(REFUSED\)/);
+    tailnet.edit('tailnet.json5', settings(true));
+    await eventually('the name is back', 5_000, async () => (await web.status()).Self.DNSName === `${WEB}.`);
+  });
+
   test('Funnel is refused with a sentence, also where the policy names it', async () => {
     const refused = async (): Promise<void> => {
       const { text } = await web.say('funnel', '--bg', target());
@@ -119,20 +144,20 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
       assert.doesNotMatch(await web.tell('serve', 'status'), /Funnel on/);
     };
     await refused();
-    tailnet.edit('policy.json5', `{ grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }], nodeAttrs: [{ target: ['*'], attr: ['funnel', 'magicdns-aaaa'] }] }\n`); // prettier-ignore
-    await eventually('the attributes arrive', 5_000, async () => 'magicdns-aaaa' in ((await web.status()).Self.CapMap ?? {})); // prettier-ignore
+    tailnet.edit('policy.json5', policy('funnel', 'magicdns-aaaa'));
+    await eventually('the attributes arrive', 5_000, async () => 'magicdns-aaaa' in (await capabilities(web)));
     await refused();
   });
 
   test('where HTTPS is off, the client says so, and what works', async () => {
     tailnet.edit('tailnet.json5', settings(false));
-    await eventually('HTTPS goes', 5_000, async () => !('https' in ((await web.status()).Self.CapMap ?? {})));
+    await eventually('HTTPS goes', 5_000, async () => !('https' in (await capabilities(web))));
     assert.match((await web.say('serve', '--bg', target())).text, /HTTPS is off in this tailnet.*--http=80/s);
     assert.match((await web.say('cert', WEB)).text, /does not support getting TLS certs/);
   });
 
   test('a server that stops takes its challenges out of the DNS', async () => {
-    assert.equal((await dns.texts(CHALLENGE)).length, 1);
+    assert.ok((await dns.texts(CHALLENGE)).length > 0);
     await tailnet.server.stop();
     assert.deepEqual(await dns.texts(CHALLENGE), []);
   });
