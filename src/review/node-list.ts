@@ -24,6 +24,8 @@ export interface ListedNode {
   readonly approvedRoutes: readonly string[];
   readonly created: string;
   readonly authorized: boolean;
+  /** It offers to be an app connector. */
+  readonly appConnector?: boolean;
   readonly os: string;
   readonly osVersion: string;
   readonly version: string;
@@ -47,6 +49,7 @@ export const formatNodeList = (nodes: Iterable<RegisteredNode>): NodeList => ({
       approvedRoutes: node.approvedRoutes,
       created: new Date(node.createdMs).toISOString(),
       authorized: node.authorized,
+      ...(node.hostinfo['AppConnector'] === true && { appConnector: true }),
       os: text(node.hostinfo['OS']),
       osVersion: text(node.hostinfo['OSVersion']),
       version: text(node.hostinfo['IPNVersion']),
@@ -101,6 +104,7 @@ const readNode = (fields: Fields, index: number): Outcome<RegisteredNode> => {
       ...(typeof fields['os'] === 'string' ? { OS: fields['os'] } : {}),
       ...(typeof fields['osVersion'] === 'string' ? { OSVersion: fields['osVersion'] } : {}),
       ...(typeof fields['version'] === 'string' ? { IPNVersion: fields['version'] } : {}),
+      ...(fields['appConnector'] === true ? { AppConnector: true } : {}),
       RoutableIPs: [...new Set([...(advertised as Prefix[]), ...(approved as Prefix[])])],
     },
     attributes: Object.fromEntries(

@@ -5,6 +5,7 @@
 import { formatAddress, type Address, type Prefix } from '../base/address.ts';
 import type { Json } from '../base/canonical.ts';
 import { parseNodeId, stableIdOf, type Login, type NodeId, type Tag, type UserId } from '../base/ids.ts';
+import { mayConnect } from '../policy/connectors.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import { resolveNode, type RegisteredNode, type ResolvedNode } from '../snapshot/resolve.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
@@ -136,7 +137,11 @@ export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly Review
     const { name, login, tags, standsFor } = sketches.get(key) as Sketch;
     const id = parseNodeId(index + 1);
     const carried = [...(routes.get(key) ?? [])];
-    const hostinfo: Record<string, Json> = { OS: 'linux', ...(carried.length > 0 ? { RoutableIPs: carried } : {}) };
+    const hostinfo: Record<string, Json> = {
+      OS: 'linux',
+      ...(carried.length > 0 ? { RoutableIPs: carried } : {}),
+      ...(snapshots.some(({ policy }) => mayConnect(policy, tags)) ? { AppConnector: true } : {}),
+    };
     return {
       id,
       stableId: stableIdOf(id),

@@ -6,8 +6,6 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Prefix } from '../../src/base/address.ts';
 import type { Login, NodeId, Revision, Tag } from '../../src/base/ids.ts';
-import type { PolicyNode } from '../../src/policy/facts.ts';
-import type { Population, PopulationChange } from '../../src/policy/population.ts';
 import { RULES } from '../../src/netmap/rules.ts';
 import type { Rules } from '../../src/netmap/rules.ts';
 import { createTailnet } from '../../src/netmap/tailnet.ts';
@@ -75,22 +73,6 @@ const APPS = [
   { name: 'any', domains: ['any.example.net'], connectors: ['*'] },
 ];
 
-/**
- * A server that starts now doesn't know which router was there first, so here the eldest carries a subnet; failover.test.ts
- * has the order.
- */
-const ageless = (node: PolicyNode): PolicyNode => ({ ...node, carriesSince: [] });
-const AGELESS: Rules = {
-  ...RULES,
-  populate: (snapshot, nodes, userOf) => {
-    const population = RULES.populate(snapshot, [...nodes].map(ageless), userOf);
-    return Object.assign(Object.create(population) as Population, {
-      apply: ({ upserts = [], removals = [] }: PopulationChange) =>
-        population.apply({ upserts: [...upserts].map(ageless), removals }),
-    });
-  },
-};
-
 /** The policy language itself, compiled and applied by the room that does it for the server. */
 const HUJSON: Language<object> = {
   policies: fc
@@ -150,7 +132,7 @@ const HUJSON: Language<object> = {
     assert.ok(snapshot, diagnostics.map(({ code, message }) => `${code}: ${message}`).join('\n'));
     return snapshot;
   },
-  rules: AGELESS,
+  rules: RULES,
   userId: userIdOf,
 };
 

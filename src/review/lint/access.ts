@@ -1,6 +1,7 @@
 // Rules about who reaches what: rules that say nothing, say it twice, or say far more than their author thinks.
 
 import type { AccessRule, Destination, Traffic } from '../../policy/document.ts';
+import { appsOf } from '../../policy/connectors.ts';
 import type { PolicyDocument } from '../../policy/document.ts';
 import type { Selector } from '../../policy/selector.ts';
 import type { PortRange } from '../../wire/filter.ts';
@@ -279,6 +280,8 @@ const isUndeclaredAddress = (selector: Selector, declared: ReadonlySet<string>):
   selector.kind === 'address' &&
   selector.range.first === selector.range.last &&
   !declared.has(selector.literal) &&
+  // 4via6: an IPv4 address behind a router.
+  !selector.literal.startsWith('fd7a:115c:a1e0:b1a:') &&
   // The ranges of the tailnet, as clients know them.
   (selector.literal.startsWith('fd7a:115c:a1e0:') ||
     /^100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./.test(selector.literal));
@@ -308,6 +311,8 @@ const internetWithoutExit: LintRule = {
   *check({ policy, folder }) {
     if (!policy || !folder.routes) return;
     if (policy.autoApprovers.exitNode.length > 0 || folder.routes.some(({ exitNode }) => exitNode)) return;
+    // It opens what app connectors find.
+    if (appsOf(policy).length > 0) return;
     for (const rule of accessRules(policy)) {
       for (const { selector } of rule.destinations) {
         if (selector.kind !== 'internet') continue;

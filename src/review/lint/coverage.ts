@@ -43,7 +43,12 @@ export const createCoverage = (policy: PolicyDocument | null, users: readonly Us
       case 'member':
         return new Set(active.map(({ login }) => lower(login)));
       case 'role':
-        return new Set(active.filter(({ role }) => role === selector.role).map(({ login }) => lower(login)));
+        // Owners are administrators too.
+        return new Set(
+          active
+            .filter(({ role }) => role === selector.role || (selector.role === 'admin' && role === 'owner'))
+            .map(({ login }) => lower(login)),
+        );
       default:
         return undefined;
     }

@@ -16,6 +16,7 @@ import type { Nameserver } from '../../config/dns.ts';
 import { isKnownDoh, isNextDnsProfile } from '../../config/doh.ts';
 import { TAILNET_RANGES } from '../../config/tailnet.ts';
 import { appsOf, isConnectorOf } from '../../policy/connectors.ts';
+import type { PolicyDocument } from '../../policy/document.ts';
 import { TAILNET_SET } from '../../policy/ranges.ts';
 import type { Selector } from '../../policy/selector.ts';
 import { setCovers } from '../../base/ipset.ts';
@@ -24,6 +25,14 @@ import { accessRules } from './access.ts';
 import { mayReach } from './coverage.ts';
 import type { LintRule, LintSubject } from './rule.ts';
 
+/** An app connector advertises the addresses that it finds, and those may be any. */
+const areConnectors = (policy: PolicyDocument | null, approvers: readonly Selector[]): boolean => {
+  const apps = appsOf(policy);
+  return approvers.every(
+    (selector) => selector.kind === 'tag' && apps.some((app) => isConnectorOf(app, [selector.tag])),
+  );
+};
+
 interface Approval {
   readonly prefix: Prefix;
   readonly at: Span;
@@ -31,7 +40,7 @@ interface Approval {
 
 const approvals = ({ folder, policy }: LintSubject): Approval[] => [
   ...(folder.routes ?? []).flatMap(({ subnets, at }) => subnets.map((prefix) => ({ prefix, at }))),
-  ...(policy?.autoApprovers.routes ?? []),
+  ...(policy?.autoApprovers.routes ?? []).filter(({ approvers }) => !areConnectors(policy, approvers)),
 ];
 
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', 'fc00::/7', 'fe80::/10'].map(
@@ -135,12 +144,8 @@ const broadApprover: LintRule = {
   code: 'lint/broad-auto-approver',
   severity: 'warning',
   *check({ policy }) {
-    const apps = appsOf(policy);
-    // An app connector advertises the addresses that it finds, and those may be any.
-    const isConnector = (selector: Selector): boolean =>
-      selector.kind === 'tag' && apps.some((app) => isConnectorOf(app, [selector.tag]));
     for (const { prefix, approvers, at } of policy?.autoApprovers.routes ?? []) {
-      if (isBroad(prefix) && !approvers.every(isConnector)) {
+      if (isBroad(prefix) && !areConnectors(policy, approvers)) {
         yield {
           span: at,
           message: `${prefix} approves nearly every subnet that a router may think of.`,

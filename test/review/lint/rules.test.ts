@@ -215,3 +215,32 @@ test('relays of the policy, of derpmap.json5 and of a map that the server fetche
   assert.equal(found({ 'policy.json5': `{ derpMap: ${map} }` }), 0);
   assert.equal(found({ 'derp.json5': "{ embedded: false, fetch: 'https://relays.example.com/' }" }), 0);
 });
+
+test('what app connectors and 4via6 need is not taken for a mistake', () => {
+  const policy = (connectors: string): string => `{
+    "tagOwners": { "tag:crm": ["autogroup:owner"], "tag:site": ["autogroup:admin"] },
+    "nodeAttrs": [{
+      "target": ["*"],
+      "app": { "tailscale.com/app-connectors": [{ "name": "crm", "connectors": ["${connectors}"], "domains": ["crm.example.net"] }] },
+    }],
+    "grants": [
+      { "src": ["autogroup:member"], "dst": ["autogroup:internet"], "ip": ["*"] },
+      { "src": ["autogroup:member"], "dst": ["fd7a:115c:a1e0:b1a:0:7:c0a8:a05"], "ip": ["*"] },
+    ],
+    "autoApprovers": { "routes": { "0.0.0.0/0": ["tag:crm"], "fd7a:115c:a1e0:b1a::/64": ["tag:site"] } },
+  }`;
+  const codes = ['broad-auto-approver', 'route-without-access', 'internet-without-exit-node', 'undeclared-address'];
+  const found = (files: Files): number => codes.flatMap((code) => of(`lint/${code}`, run(files))).length;
+  const rest = { 'routes.json5': '{ routes: [] }', 'nodes.json5': '{ nodes: [] }' };
+  assert.equal(found({ 'policy.json5': policy('tag:crm'), ...rest }), 0);
+  assert.equal(found({ 'policy.json5': policy('*'), ...rest }), 0);
+  assert.equal(found({ 'policy.json5': policy('tag:site'), ...rest }), 2, 'these are not its connectors');
+});
+
+test('an owner is an administrator', () => {
+  const found = run({
+    'users.json5': "{ users: [{ login: 'alice@example.com', role: 'owner' }] }",
+    'policy.json5': '{ "grants": [{ "src": ["autogroup:admin"], "dst": ["*"], "ip": ["*"] }] }',
+  });
+  assert.deepEqual(of('lint/empty-selector', found), []);
+});
