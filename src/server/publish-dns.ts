@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
+import type { TailnetSettings } from '../config/tailnet.ts';
 import { parseBase64, utf8, utf8Text } from '../base/bytes.ts';
 import { Secret } from '../base/secret.ts';
 import { createChallenges, type Challenges } from '../dns/challenges.ts';
@@ -76,14 +77,56 @@ const ledgerAt = (file: string) => ({
   write: (names: readonly string[]): void => writePrivateFile(file, utf8(JSON.stringify(names))),
 });
 
-/** Undefined where the settings name no way to publish. */
-export const openDnsPublisher = (inputs: Inputs): Challenges | undefined => {
+export interface CertificateRecords {
+  /** Undefined where the settings name no way to publish. */
+  readonly publish: Challenges['publish'] | undefined;
+  /** What the tailnet declares; where that changes what is published, it is tried. */
+  readonly follow: (tailnet: Pick<TailnetSettings, 'baseDomain' | 'features'>) => void;
+  /** Why machines get no certificates although the tailnet wants them to; undefined where nothing is known. */
+  readonly problem: () => string | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/** No machine has this name, so to take its record away changes nothing, and needs every right that a record needs. */
+const trialName = (baseDomain: string): string => `_acme-challenge._trial.${baseDomain}`;
+
+export const openCertificateRecords = (inputs: Inputs): CertificateRecords => {
   const provider = providerOf(inputs);
-  if (!provider) return undefined;
-  return createChallenges({
-    provider,
-    now: inputs.now,
-    ledger: ledgerAt(path.join(inputs.dataFolder, 'dns-challenges.json')),
-    onLeft: (name, reason) => inputs.note('warn', 'a challenge record could not be removed', { name, reason }),
-  });
+  const challenges =
+    provider &&
+    createChallenges({
+      provider,
+      now: inputs.now,
+      ledger: ledgerAt(path.join(inputs.dataFolder, 'dns-challenges.json')),
+      onLeft: (name, reason) => inputs.note('warn', 'a challenge record could not be removed', { name, reason }),
+    });
+  let wanted: string | undefined;
+  let problem: string | undefined;
+
+  const judge = async (baseDomain: string): Promise<void> => {
+    const trial = await provider?.setTexts(trialName(baseDomain), []);
+    if (wanted !== baseDomain) return;
+    problem = !trial
+      ? 'HTTPS is on in tailnet.json5, but neither dnsServer nor dnsCommand is set, so machines get no certificates'
+      : trial.ok
+        ? undefined
+        : `machines get no certificates: ${trial.reason.replace(/\.$/, '')}`;
+    if (problem !== undefined) inputs.note('warn', 'certificates of machines will fail', { problem });
+  };
+
+  return {
+    publish: challenges?.publish,
+    follow: ({ baseDomain, features }) => {
+      const next = features.https ? baseDomain : undefined;
+      if (next === wanted) return;
+      wanted = next;
+      problem = undefined;
+      if (next !== undefined) void judge(next);
+    },
+    problem: () => problem,
+    close: async () => {
+      wanted = undefined;
+      await challenges?.close();
+    },
+  };
 };

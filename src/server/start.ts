@@ -47,7 +47,7 @@ import { nodeOperations } from './node-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
-import { openDnsPublisher } from './publish-dns.ts';
+import { openCertificateRecords } from './publish-dns.ts';
 import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
@@ -264,19 +264,20 @@ const assemble = async (
       : undefined;
   if (stun) teardown.push('stun', () => stun.close());
 
-  const dnsPublisher = openDnsPublisher({
+  const records = openCertificateRecords({
     settings,
     dataFolder,
     now,
     note: (level, event, fields) => log[level](fields, event),
   });
-  if (dnsPublisher) teardown.push('certificate challenges', () => dnsPublisher.close());
+  teardown.push('certificate records', () => records.close());
+  records.follow(follower.snapshot().tailnet);
 
   // Then clients see the proxy's certificate, and verify it by its name.
   const isBehindProxy = settings.trustedProxies !== undefined && url.protocol === 'https:';
   const tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
     nowMs: now,
-    certificates: dnsPublisher !== undefined,
+    certificates: records.publish !== undefined,
     embeddedRegion:
       settings.relay === false
         ? null
@@ -310,7 +311,7 @@ const assemble = async (
       netmap: tailnet,
       meter: metrics,
       note: (level, event, fields) => log[level](fields ?? {}, event),
-      ...(dnsPublisher && { publishDns: dnsPublisher.publish }),
+      ...(records.publish && { publishDns: records.publish }),
     },
     { url: url.origin, remoteOf: proxies.remoteAddressOf },
   );
@@ -415,6 +416,7 @@ const assemble = async (
   publicMap.follow(follower.snapshot().derp.fetch);
   follower.onSwap((snapshot) => {
     publicMap.follow(snapshot.derp.fetch);
+    records.follow(snapshot.tailnet);
     tailnet.setSnapshot(snapshot);
     control.recheck();
     relay?.retain(admitNode);
@@ -441,7 +443,7 @@ const assemble = async (
             follower,
             control,
             relay,
-            publishesDns: dnsPublisher !== undefined,
+            certificateProblem: records.problem,
           }),
         ],
         downloads: backupDownloads(parts),

@@ -16,7 +16,7 @@ export interface StatusInputs {
   readonly follower: Follower;
   readonly control: Control;
   readonly relay: Relay | undefined;
-  readonly publishesDns: boolean;
+  readonly certificateProblem: () => string | undefined;
 }
 
 /** Decisions that live in the registry alone; `tailplane routes approve` and `nodes declare` put them into git. */
@@ -30,7 +30,7 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
   method: 'get',
   path: '/status',
   run: () => {
-    const { version, url, startedAtMs, parts, follower, control, relay, publishesDns } = inputs;
+    const { version, url, startedAtMs, parts, follower, control, relay, certificateProblem } = inputs;
     const snapshot = follower.snapshot();
     const reconcile = follower.reconcile.status();
     const registry = parts.registry.status();
@@ -53,11 +53,7 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
           : []),
         ...(reconcile.recorded ? [] : ['the last good tailnet could not be written to the data folder']),
         ...(source.refusal ? [`the source can't be read: ${source.refusal.reason}`] : []),
-        ...(snapshot.tailnet.features.https && !publishesDns
-          ? [
-              'HTTPS is on in tailnet.json5, but neither dnsServer nor dnsCommand is set, so machines get no certificates',
-            ]
-          : []),
+        ...[certificateProblem() ?? []].flat(),
         ...(registry.problem === null ? [] : [`registrations are refused for now: ${registry.problem}`]),
       ],
       drift: driftOf(parts),

@@ -14,6 +14,7 @@ import {
 import type { Span } from '../../base/diagnostic.ts';
 import type { Nameserver } from '../../config/dns.ts';
 import { isKnownDoh, isNextDnsProfile } from '../../config/doh.ts';
+import { memberOf } from '../../config/located.ts';
 import { TAILNET_RANGES } from '../../config/tailnet.ts';
 import { appsOf, isConnectorOf } from '../../policy/connectors.ts';
 import type { PolicyDocument } from '../../policy/document.ts';
@@ -347,6 +348,42 @@ const unwiseDomain: LintRule = {
   },
 };
 
+/** Names that the public DNS never has (RFC 6761, 6762, 8375; ICANN on `internal`), and what people use like them. */
+const PRIVATE_ENDS = [
+  'internal',
+  'local',
+  'localhost',
+  'lan',
+  'home',
+  'corp',
+  'intranet',
+  'home.arpa',
+  'test',
+  'invalid',
+  'example',
+  'onion',
+];
+
+const privateHttps: LintRule = {
+  code: 'lint/https-without-public-name',
+  severity: 'warning',
+  *check({ folder }) {
+    const { tailnet } = folder;
+    if (tailnet?.features.https !== true) return;
+    const base = tailnet.baseDomain;
+    const end = PRIVATE_ENDS.find((end) => under(base, end)) ?? (base.includes('.') ? undefined : base);
+    const root = folder.files.find(({ file }) => file === 'tailnet.json5')?.root;
+    const features = memberOf(root, 'features')?.value;
+    const at = memberOf(features, 'https')?.value.span;
+    if (end === undefined || !at) return;
+    yield {
+      span: at,
+      message: `Certificate authorities give no certificates for names under \`${end}\`, which the public DNS does not have.`,
+      help: 'Take a base domain under a domain that you own, or leave HTTPS off.',
+    };
+  },
+};
+
 const redundantSearch: LintRule = {
   code: 'lint/redundant-search-domain',
   severity: 'info',
@@ -422,6 +459,7 @@ export const NETWORK_RULES: readonly LintRule[] = [
   repeatedRecord,
   redundantSearch,
   unwiseDomain,
+  privateHttps,
   noRelay,
   hostOverTailnet,
 ];

@@ -133,6 +133,8 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
     const { exitCode, text } = await web.say('cert', '--cert-file', '-', '--key-file', '-', 'web.other.example.com');
     assert.notEqual(exitCode, 0);
     assert.match(text, /The name server did not take the record \(REFUSED\)/);
+    const { problems } = (await tailnet.server.admin('status')) as { problems: string[] };
+    assert.deepEqual(problems, ['machines get no certificates: The name server did not take the record (REFUSED)']);
     tailnet.edit('tailnet.json5', settings(true));
     await eventually('the name is back', 5_000, async () => (await web.status()).Self.DNSName === `${WEB}.`);
   });
@@ -156,8 +158,29 @@ describe('certificates and Serve', { skip: skip || skipPebble || skipNamed, time
     assert.match((await web.say('cert', WEB)).text, /does not support getting TLS certs/);
   });
 
-  test('a server that stops takes its challenges out of the DNS', async () => {
+  test('a server that was killed takes its challenges out of the DNS when it starts, and one that stops before', async () => {
+    tailnet.edit('tailnet.json5', settings(true));
+    await eventually('web may ask', 5_000, async () => 'https' in (await capabilities(web)));
     assert.ok((await dns.texts(CHALLENGE)).length > 0);
+    tailnet.server.task.signal('SIGKILL');
+    await eventually('it is gone', 5_000, () => tailnet.server.task.hasEnded);
+    await tailnet.server.startAgain();
+    await eventually('the record is gone', 5_000, async () => (await dns.texts(CHALLENGE)).length === 0);
+
+    await eventually('web may ask', 10_000, async () => 'https' in (await capabilities(web)));
+    await web.tell(
+      'cert',
+      '--cert-file',
+      file('new.crt'),
+      '--key-file',
+      file('new.key'),
+      '--min-validity',
+      '9000h',
+      WEB,
+    );
+    const serial = (name: string): string => new X509Certificate(fs.readFileSync(file(name))).serialNumber;
+    assert.notEqual(serial('new.crt'), serial('web.crt'));
+    assert.equal((await dns.texts(CHALLENGE)).length, 1);
     await tailnet.server.stop();
     assert.deepEqual(await dns.texts(CHALLENGE), []);
   });
