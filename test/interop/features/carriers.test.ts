@@ -6,6 +6,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { execFile } from 'node:child_process';
 import { after, afterEach, before, describe, test } from 'node:test';
+import type { EditAnswer } from '../../../src/server/source-operations.ts';
 import type { RouteAnswer } from '../../../src/http/answers.ts';
 import type { Client } from '../client.ts';
 import { skip } from '../machine.ts';
@@ -225,6 +226,17 @@ describe('machines that carry traffic', { skip: skip || missing || false, timeou
     await eventually('the first is back', 5_000, async () => (await list()).length === 2);
     assert.deepEqual(await list(), [`${second} serving`, `${first} standing by`]);
     assert.equal(await fetchFrom(home.place, '10.30.0.5'), second, 'no flapping back');
+  });
+
+  test('an approval is taken back and given again by command, as an edit of the file', async () => {
+    const edit = async (what: string): Promise<string> =>
+      ((await tailnet.server.admin('routes', what, 'left', '10.20.0.0/16', '--commit')) as EditAnswer).diff;
+    assert.match(await edit('withdraw'), /^-.*10\.20\.0\.0\/16/m);
+    const closed = async (): Promise<boolean> => fetchFrom(home.place, '10.20.2.5').then(() => false, () => true); // prettier-ignore
+    await eventually('the way is closed', 5_000, closed);
+    assert.equal(await fetchFrom(home.place, '10.20.1.5'), 'right', 'others stay');
+    assert.match(await edit('approve'), /^\+.*10\.20\.0\.0\/16/m);
+    await answers('left', '10.20.2.5');
   });
 
   test('the policy steers two people to one subnet through different routers', async () => {
