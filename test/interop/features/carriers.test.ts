@@ -49,11 +49,11 @@ const policy = (relaying: boolean): string => `{
   autoApprovers: { exitNode: ['tag:site'], routes: { '198.51.100.0/24': ['tag:right'] } },
 }`;
 
-const standing = (leftPriority: number): string => `{ nodes: [
+const standing = (leftPriority?: number): string => `{ nodes: [
   { node: { name: 'left', tag: 'tag:left' }, tags: ['tag:left', 'tag:site'],
-    location: { country: 'Finland', countryCode: 'FI', city: 'Helsinki', cityCode: 'HEL', priority: ${leftPriority} } },
+    location: { country: 'Finland', countryCode: 'FI', city: 'Helsinki', cityCode: 'HEL'${leftPriority === undefined ? '' : `, priority: ${leftPriority}`} } },
   { node: { name: 'right', tag: 'tag:right' }, tags: ['tag:right', 'tag:site'],
-    location: { country: 'Portugal', countryCode: 'PT', city: 'Lisbon', cityCode: 'LIS', priority: 20 } },
+    location: { country: 'Portugal', countryCode: 'PT', city: 'Lisbon', cityCode: 'LIS'${leftPriority === undefined ? '' : ', priority: 20'} } },
 ] }`;
 
 const approved = (side: Side): string =>
@@ -260,6 +260,8 @@ describe('machines that carry traffic', { skip: skip || missing || false, timeou
     assert.match(list, /left\.\S+ +Finland +Helsinki/);
     assert.match(list, /right\.\S+ +Portugal +Lisbon/);
     assert.doesNotMatch(await visitor.tell('exit-node', 'list', '--filter=Finland'), /right/);
+    const steers = async (): Promise<boolean> => 'traffic-steering' in ((await visitor.status()).Self.CapMap ?? {});
+    assert.ok(await steers());
     assert.match(await visitor.tell('exit-node', 'suggest'), /Suggested exit node: right\./);
     await visitor.tell('set', '--exit-node=auto:any');
     t.diagnostic(`used after ${Math.round(await answers('right', '203.0.113.7'))} ms`);
@@ -274,6 +276,10 @@ describe('machines that carry traffic', { skip: skip || missing || false, timeou
     await visitor.tell('set', '--exit-node=auto:any');
     await answers('left', '203.0.113.7');
     await visitor.tell('set', '--exit-node=');
+    // Without priorities it is the nearest, and here they are all equally near.
+    tailnet.edit('nodes.json5', standing());
+    await eventually('priorities no longer count', 5_000, async () => !(await steers()));
+    assert.match(await visitor.tell('exit-node', 'suggest'), /Suggested exit node: (?:left|right)\./);
   });
 
   test('names of an application are asked of its connector, and what it finds goes through it', async (t) => {
