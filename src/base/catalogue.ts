@@ -74,6 +74,7 @@ export const catalogue = {
   'policy/wrong-type': 'A value has the wrong type',
 
   // snapshot: what is wrong between the files
+  'snapshot/former-login': 'An entry names a person by a login that they no longer have',
   'snapshot/unknown-user': 'A file names a person that users.json5 does not know',
   'snapshot/disabled-owner': 'A file names a person that is disabled',
   'snapshot/no-owner': 'Nobody is an owner of the tailnet',

@@ -14,6 +14,8 @@ export interface DeclaredUser {
   readonly role: Role;
   /** Ties the person to one subject of the identity provider, so that a reused mail address is not the same person. */
   readonly subject?: string;
+  /** Logins that the person had before, the oldest first: what they left on a server is still theirs. */
+  readonly formerly: readonly Login[];
   /** A disabled person's nodes are cut off and can't come back. */
   readonly disabled: boolean;
   readonly at: Span;
@@ -38,6 +40,7 @@ interface UsersFile {
     readonly name?: string;
     readonly role: Role;
     readonly subject?: string;
+    readonly formerly?: readonly string[];
     readonly disabled: boolean;
   }[];
   readonly domains: readonly { readonly domain: string; readonly role: Role }[];
@@ -47,7 +50,10 @@ export const readUsers = (value: unknown, reading: Reading): UsersDocument => {
   const file = value as UsersFile;
   reportDuplicates(
     reading,
-    file.users.map(({ login }, i) => ({ key: login.toLowerCase(), span: reading.at('users', i, 'login') })),
+    file.users.flatMap(({ login, formerly = [] }, i) => [
+      { key: login.toLowerCase(), span: reading.at('users', i, 'login') },
+      ...formerly.map((old, j) => ({ key: old.toLowerCase(), span: reading.at('users', i, 'formerly', j) })),
+    ]),
     (login) => `The person \`${login}\` is listed twice.`,
   );
   reportDuplicates(
@@ -63,11 +69,12 @@ export const readUsers = (value: unknown, reading: Reading): UsersDocument => {
     (domain) => `The domain \`${domain}\` is listed twice.`,
   );
   return {
-    users: file.users.map(({ login, name, role, subject, disabled }, i) => ({
+    users: file.users.map(({ login, name, role, subject, formerly = [], disabled }, i) => ({
       login: parseLogin(login) as Login,
       displayName: name ?? login,
       role,
       ...(subject === undefined ? {} : { subject }),
+      formerly: formerly.map((old) => parseLogin(old) as Login),
       disabled,
       at: reading.at('users', i),
     })),

@@ -3,7 +3,7 @@
 // (protocol: controlclient/auto.go, authRoutine).
 
 import { formatBase32 } from '../base/bytes.ts';
-import type { Login, Tag } from '../base/ids.ts';
+import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { mappedBytes, prefixOf } from '../derp/census.ts';
 import type { Random } from '../keys/crypto.ts';
@@ -13,7 +13,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { RegisterRequest } from '../wire/register.ts';
 import type { Control } from './ports.ts';
 import { declareExpiry, keyExpiry } from './expiry.ts';
-import type { Standing } from './standing.ts';
+import { ownership, type Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 const ID_BYTES = 20;
@@ -135,7 +135,8 @@ export const createLogins = (ports: LoginPorts): Logins => {
       nlKey: login.nlKey,
       keySignature: null,
       discoKey: null,
-      ...ownership(person.value.login, tags),
+      ...ownership(standing, person.value, tags),
+      tags,
       hostinfo: login.hostinfo,
       capver: login.capver,
       expiresMs: keyExpiry(ports.snapshot(), now(), tags, login.requestedExpiryMs),
@@ -160,10 +161,3 @@ export const createLogins = (ports: LoginPorts): Logins => {
 
 const requestedTags = (login: LoginRecord): readonly Tag[] =>
   (login.hostinfo['RequestTags'] as readonly Tag[] | undefined) ?? [];
-
-/** A node has an owner or tags, never both. */
-const ownership = (
-  login: Login,
-  tags: readonly Tag[],
-): { readonly login: Login | null; readonly tags: readonly Tag[] } =>
-  tags.length > 0 ? { login: null, tags } : { login, tags: [] };

@@ -25,7 +25,7 @@ import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
 import type { Presence } from './presence.ts';
 import type { Scheduler } from './scheduler.ts';
-import { tagsRefused, WRONG_MACHINE, type Standing } from './standing.ts';
+import { ownership, tagsRefused, WRONG_MACHINE, type Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 export interface RegisterPorts {
@@ -133,7 +133,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       nlKey: request.NLKey ?? null,
       keySignature: request.NodeKeySignature ? formatBase64(request.NodeKeySignature) : null,
       discoKey: null,
-      login: tags.length > 0 ? null : (admission.value.person as PolicyUser).login,
+      ...ownership(standing, admission.value.person, tags),
       tags,
       hostinfo: request.Hostinfo ?? {},
       capver: request.Version,

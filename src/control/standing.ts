@@ -11,7 +11,7 @@ import type { Assignment } from '../registry/event.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declarationOf } from '../snapshot/lookup.ts';
-import { findPerson } from '../snapshot/person.ts';
+import { currentLogin, findPerson } from '../snapshot/person.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { OLDEST_RELEASE } from '../wire/capability.ts';
 import type { Peer } from './upgrade.ts';
@@ -29,6 +29,8 @@ export interface Standing {
   readonly isWelcome: (node: NodeRecord) => Outcome<void>;
   /** A person of the tailnet, listed or by a rule for the domain. */
   readonly personOf: (login: Login) => Outcome<PolicyUser>;
+  /** Logins that the person had before. */
+  readonly formerLoginsOf: (login: Login) => readonly Login[];
   /** Whether the person may give these tags to a node. */
   readonly mayTag: (person: PolicyUser, tags: readonly Tag[]) => Outcome<void>;
   readonly tooOld: () => Refusal;
@@ -67,7 +69,8 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
   };
 
   const isWelcome = (node: NodeRecord): Outcome<void> => {
-    const { stableId, name: label, login: owner, tags } = node;
+    const { stableId, name: label, login, tags } = node;
+    const owner = login === null ? null : currentLogin(snapshot(), login);
     if (declarationOf(snapshot(), { stableId, label, owner, tags })?.disabled)
       return refuse('control/node-disabled', 'This machine is disabled in this tailnet.');
     if (owner === null) return accept(undefined);
@@ -91,6 +94,7 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
       if (node.machineKey !== peer.machineKey) return WRONG_MACHINE;
       return accept(node);
     },
+    formerLoginsOf: (login) => snapshot().userByLogin.get(login.toLowerCase())?.formerly ?? [],
     mayTag: (person, tags) => {
       const refused = tags.length === 0 ? [] : refusedTags(snapshot().policy, person, tags);
       if (refused.length === 0) return accept(undefined);
@@ -100,3 +104,13 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
       refuse('control/too-old', `This client is too old for the server: install Tailscale ${OLDEST_RELEASE} or newer.`),
   };
 };
+
+/** A node has an owner or tags, never both. */
+export const ownership = (
+  standing: Standing,
+  person: PolicyUser | undefined,
+  tags: readonly Tag[],
+): { readonly login: Login | null; readonly formerLogins?: readonly Login[] } =>
+  tags.length > 0 || !person
+    ? { login: null }
+    : { login: person.login, formerLogins: standing.formerLoginsOf(person.login) };

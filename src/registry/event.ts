@@ -30,6 +30,8 @@ export interface RegisterEvent {
   readonly discoKey: DiscoKey | null;
   /** The owner; null exactly when `tags` is not empty. */
   readonly login: Login | null;
+  /** Logins that the owner had before: a node under one of these is theirs. */
+  readonly formerLogins?: readonly Login[];
   readonly tags: readonly Tag[];
   /** Hostinfo.Hostname is where the MagicDNS label comes from. */
   readonly hostinfo: HostinfoJson;

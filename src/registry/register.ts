@@ -13,8 +13,15 @@ import { isNumberedForm, uniqueName, wishedLabel } from './names.ts';
 import type { NodeRecord } from './record.ts';
 import { changeNode, type Tables } from './state.ts';
 
+/** Upper and lower case are the same person, and so is a login that they had before. */
+const isLoginOf = (node: NodeRecord, { login, formerLogins = [] }: RegisterEvent): boolean => {
+  const mine = node.login?.toLowerCase();
+  if (mine === undefined || login === null) return node.login === login;
+  return [login, ...formerLogins].some((each) => each.toLowerCase() === mine);
+};
+
 const sameOwner = (node: NodeRecord, event: RegisterEvent): boolean =>
-  node.login === event.login && node.tags.length > 0 === event.tags.length > 0;
+  isLoginOf(node, event) && node.tags.length > 0 === event.tags.length > 0;
 
 const isExpired = (node: NodeRecord, nowMs: number): boolean => node.expiresMs !== null && node.expiresMs <= nowMs;
 
@@ -35,7 +42,7 @@ const findNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord | un
   }
   const replaced = event.oldNodeKey === null ? undefined : get(tables.byNodeKey.get(event.oldNodeKey));
   if (replaced?.machineKey === event.machineKey) {
-    const betweenPeople = replaced.login !== null && event.login !== null && replaced.login !== event.login;
+    const betweenPeople = replaced.login !== null && event.login !== null && !isLoginOf(replaced, event);
     if (!betweenPeople) return accept(replaced);
   }
   const siblings = (tables.byMachineKey.get(event.machineKey) ?? []).map((id) => get(id));

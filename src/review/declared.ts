@@ -88,13 +88,23 @@ const hostOf = (url: string): string => URL.parse(url)?.host ?? url;
 
 const article = (role: string): string => (/^[aeiou]/.test(role) ? `an ${role}` : `a ${role}`);
 
+const sameLogin = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+/** Null where the login stands for it. */
+const nameOf = ({ displayName, login }: User): string | null => (displayName === login ? null : displayName);
+
 const peopleChanges = (old: User, now: User): readonly string[] => [
+  ...(sameLogin(old.login, now.login) ? [] : [`${old.login} is ${now.login} from now on, and keeps their machines`]),
   ...(old.disabled === now.disabled
     ? []
     : [`${now.login} is ${now.disabled ? 'disabled: their machines are cut off' : 'enabled again'}`]),
   ...(old.role === now.role ? [] : [`${now.login} was ${article(old.role)} and becomes ${article(now.role)}`]),
   ...(old.subject === now.subject ? [] : [`${now.login} is tied to another subject of the identity provider`]),
-  ...(old.displayName === now.displayName ? [] : [`${now.login} is called ${now.displayName}`]),
+  ...(nameOf(old) === nameOf(now) ? [] : [`${now.login} is called ${now.displayName}`]),
+  ...now.formerly.flatMap((login) =>
+    [old.login, ...old.formerly].some((known) => sameLogin(known, login))
+      ? []
+      : [`machines that joined as ${login} belong to ${now.login}`],
+  ),
 ];
 
 const routeText = ({ subnets, exitNode }: Snapshot['routes'][number]): string =>
@@ -266,9 +276,11 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
       area: 'people',
       before: before.users,
       after: after.users,
-      keyOf: ({ login }) => login.toLowerCase(),
+      // Who gets another login keeps the number of the first.
+      keyOf: ({ id }) => String(id),
       atOf: ({ at }) => at,
-      added: ({ login, role }) => `${login} joins as ${article(role)}`,
+      added: ({ login, role, formerly }) =>
+        `${login} joins as ${article(role)}${formerly.length === 0 ? '' : `; machines that joined as ${formerly.join(', ')} belong to them`}`,
       removed: ({ login }) => `${login} leaves: their machines are cut off`,
       changed: peopleChanges,
     }),

@@ -99,8 +99,11 @@ export const imagineNodes = (...snapshots: readonly Snapshot[]): readonly Review
     routes.set(key, set);
   };
   for (const snapshot of snapshots) {
-    for (const { login, disabled } of snapshot.users)
-      if (!disabled) add({ name: `device-of-${login}`, login, tags: [], standsFor: login });
+    // Under the oldest login, so that it is the same device before and after somebody gets another one.
+    for (const { login, formerly, disabled } of snapshot.users) {
+      const first = formerly[0] ?? login;
+      if (!disabled) add({ name: `device-of-${first}`, login: first, tags: [], standsFor: login });
+    }
     for (const tag of tagsOf(snapshot)) add({ name: tag.slice(4), login: null, tags: [tag], standsFor: tag });
     for (const { node, subnets, exitNode } of snapshot.routes) {
       const carried = [...subnets, ...(exitNode ? (['0.0.0.0/0', '::/0'] as Prefix[]) : [])];

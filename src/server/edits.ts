@@ -42,6 +42,12 @@ const entriesOf = (text: string, file: string, list: string): readonly Entry[] =
   return found?.kind === 'array' ? found.items.map((item) => plainOf(item) as Entry) : [];
 };
 
+/** One more entry of the list, which may not be there yet. */
+const added = (text: string, file: string, list: string, value: Entry): Edit => {
+  const { root } = parseDocument(file, Buffer.from(text), { dialect: 'json5' });
+  return memberOf(root, list) ? { kind: 'insert', path: [list], value } : { kind: 'set', path: [list], value: [value] };
+};
+
 const edited = (
   file: string,
   subject: string,
@@ -69,7 +75,7 @@ export const approveRoutes = (files: Files, node: ResolvedNode, routes: readonly
   const subject = `Approve ${what} of ${node.label}`;
   if (index < 0) {
     const value = { node: selector, ...(subnets.length > 0 ? { subnets } : {}), ...(exitNode ? { exitNode } : {}) };
-    return edited(file, subject, page, [{ kind: 'insert', path: ['routes'], value }]);
+    return edited(file, subject, page, [added(page.text, file, 'routes', value)]);
   }
   const hasSubnets = entriesOf(page.text, file, 'routes')[index]?.['subnets'] !== undefined;
   const edits: Edit[] = hasSubnets
@@ -160,7 +166,7 @@ export const declareNode = (files: Files, node: ResolvedNode, wish: NodeWish): O
   const subject = `Set ${fields.map(([name]) => name).join(', ')} of ${node.label}`;
   if (index === undefined) {
     const value = { node: { id: node.record.stableId }, ...Object.fromEntries(fields) };
-    return edited(file, subject, page, [{ kind: 'insert', path: ['nodes'], value }]);
+    return edited(file, subject, page, [added(page.text, file, 'nodes', value)]);
   }
   return edited(
     file,
@@ -186,11 +192,7 @@ const CREDENTIALS = 'apiCredentials';
 /** Adds a credential; that its id is not taken is checked when the files are compiled. */
 export const declareCredential = (files: Files, entry: CredentialEntry): Outcome<FileEdit> => {
   const page = openList(files, KEYS_FILE, CREDENTIALS);
-  const { root } = parseDocument(KEYS_FILE, Buffer.from(page.text), { dialect: 'json5' });
-  const value = { ...entry };
-  const edit: Edit = memberOf(root, CREDENTIALS)
-    ? { kind: 'insert', path: [CREDENTIALS], value }
-    : { kind: 'set', path: [CREDENTIALS], value: [value] };
+  const edit = added(page.text, KEYS_FILE, CREDENTIALS, { ...entry });
   return edited(KEYS_FILE, `Declare the credential ${entry.id} of ${entry.owner}`, page, [edit]);
 };
 

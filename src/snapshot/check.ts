@@ -77,6 +77,7 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
   const declared = folder.users;
   if (!declared) return;
   const byLogin = new Map(users.map((user) => [user.login.toLowerCase(), user]));
+  const renamed = new Map(users.flatMap(({ login, formerly }) => formerly.map((old) => [old.toLowerCase(), login])));
   const admitted = new Set(declared.domainRules.map(({ domain }) => domain));
   const meantBy = suggester(users.map(({ login }) => login));
   const check = (login: string, span: Span, what: string): void => {
@@ -89,6 +90,16 @@ const checkPeople = (folder: TailnetFolder, users: readonly User[], report: Repo
         'Remove the entry, or give it to someone else.',
         'warning',
       );
+    }
+    const now = renamed.get(login.toLowerCase());
+    if (now !== undefined) {
+      report(
+        'snapshot/former-login',
+        [span, login],
+        `\`${login}\` is \`${now}\` from now on.`,
+        'Write the new login: a former one counts only for what machines registered under it.',
+      );
+      return;
     }
     if (user || admitted.has(login.slice(login.indexOf('@') + 1).toLowerCase())) return;
     const meant = meantBy(login);

@@ -37,7 +37,8 @@ export interface CompileResult {
 
 const usersOf = (folder: TailnetFolder): readonly User[] =>
   (folder.users?.users ?? [])
-    .map((user) => ({ ...user, id: userIdOf(user.login) }))
+    // Whoever gets another login stays the same person to clients.
+    .map((user) => ({ ...user, id: userIdOf(user.formerly[0] ?? user.login) }))
     .sort((a, b) => (a.login < b.login ? -1 : a.login > b.login ? 1 : 0));
 
 /** Without the people a policy can't be judged: every login in it would be unknown. */
@@ -108,6 +109,9 @@ export const compileSnapshot = ({ revision, files }: CompileInput): CompileResul
     users,
     userById: new Map(users.map((user) => [user.id, user])),
     userByLogin: new Map(users.map((user) => [user.login.toLowerCase(), user])),
+    userByFormerLogin: new Map(
+      users.flatMap((user) => user.formerly.map((login) => [login.toLowerCase(), user] as const)),
+    ),
     domainRules: folder.users.domainRules,
     policy,
     policyFile: folder.policy ? { file: folder.policy.file, text: folder.policy.text } : null,

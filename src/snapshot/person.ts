@@ -13,11 +13,15 @@ export interface Person {
   readonly disabled: boolean;
 }
 
-/** A disabled person too: who asks has to look. */
+/** By the login that they have or had. A disabled person too: who asks has to look. */
 export const findPerson = (snapshot: Snapshot, login: Login): Person | undefined => {
-  const declared = snapshot.userByLogin.get(login.toLowerCase());
+  const name = login.toLowerCase();
+  const declared = snapshot.userByLogin.get(name) ?? snapshot.userByFormerLogin.get(name);
   if (declared) return declared;
   const domain = login.slice(login.lastIndexOf('@') + 1).toLowerCase();
   const rule = snapshot.domainRules.find((rule) => rule.domain === domain);
   return rule && { id: userIdOf(login), login, displayName: login, role: rule.role, disabled: false };
 };
+
+/** The login that the person has now; of somebody unknown, the same. */
+export const currentLogin = (snapshot: Snapshot, login: Login): Login => findPerson(snapshot, login)?.login ?? login;

@@ -93,29 +93,28 @@ const postureOf = (
   return posture;
 };
 
-/** Not one who is disabled. */
-const personOf = (snapshot: Snapshot, login: Login): PolicyUser | undefined => {
-  const person = findPerson(snapshot, login);
-  return person && !person.disabled ? { id: person.id, login: person.login, role: person.role } : undefined;
-};
-
 /** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */
 export const resolveNode = <R extends RegisteredNode>(
   snapshot: Snapshot,
   record: R,
   online: boolean,
 ): ResolvedNode<R> => {
+  const registered = record.login === null ? undefined : findPerson(snapshot, record.login);
+  const login = registered?.login ?? record.login;
   const selectable: SelectableNode = {
     stableId: record.stableId,
     label: record.name,
-    owner: record.login,
+    owner: login,
     tags: record.tags,
   };
   const declaration = declarationOf(snapshot, selectable);
   const tags = declaration?.tags ?? record.tags;
-  const owner = tags.length > 0 ? null : record.login;
-  const ownerId = owner === null ? null : userIdOf(owner);
-  const person = owner === null ? undefined : personOf(snapshot, owner);
+  const owner = tags.length > 0 ? null : login;
+  const ownerId = owner === null ? null : (registered?.id ?? userIdOf(owner));
+  const person: PolicyUser | undefined =
+    owner === null || registered === undefined || registered.disabled
+      ? undefined
+      : { id: registered.id, login: registered.login, role: registered.role };
   const label = declaration?.name ?? record.name;
   const fqdn = `${label}.${snapshot.tailnet.baseDomain}`;
   const addresses = addressesOf(record, declaration?.addresses);

@@ -25,6 +25,8 @@ export interface Snapshot {
   readonly userById: ReadonlyMap<UserId, User>;
   /** By lower-cased login. */
   readonly userByLogin: ReadonlyMap<string, User>;
+  /** The same by their lower-cased former logins: for what was registered under one. */
+  readonly userByFormerLogin: ReadonlyMap<string, User>;
   readonly domainRules: readonly DomainRule[];
   /** Without a policy file: everything in the tailnet may talk to everything. */
   readonly policy: CompiledPolicy;

@@ -205,6 +205,15 @@ const CASES: Readonly<Record<string, Step>> = {
     assert.equal(registry.view.nodes.get(before.id)?.login, alice);
   },
 
+  'a person with another login, or the same in another case, is no other person': async (registry) => {
+    const before = await joined(registry, register(1, { login: login('Alice@example.org') }));
+    const names = { login: alice, formerLogins: [login('alice@example.org')] };
+    const renewed = await joined(registry, register(1, { nodeKey: nodeKey(101), oldNodeKey: nodeKey(1), ...names }));
+    assert.deepEqual([renewed.id, renewed.login], [before.id, alice]);
+    const lost = await joined(registry, register(1, { nodeKey: nodeKey(102), login: login('ALICE@example.com') }));
+    assert.equal(lost.id, before.id);
+  },
+
   'what was granted to one owner is not kept for the next': async (registry) => {
     const node = await joined(registry, register(1));
     await applied(registry, { kind: 'approve-routes', id: node.id, routes: ['10.0.0.0/8' as Prefix] });

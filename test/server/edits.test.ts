@@ -107,6 +107,7 @@ test('a declaration names the node by its id and updates the entry that is there
     /keyExpiry: '7d', disabled: true/,
   );
   assert.equal(after(declareNode(files({}), node(), {})), 'server/nothing-to-change');
+  assert.match(after(declareNode(files({ 'nodes.json5': '{}' }), node(), { approved: true })), /nodes: \[\{.*n4TP/);
 });
 
 test('a credential is declared by its hash beside what is there, and withdrawn again', () => {

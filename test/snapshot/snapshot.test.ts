@@ -10,6 +10,7 @@ import type { Login, StableId, Tag } from '../../src/base/ids.ts';
 import { TAILNET_FILES } from '../../src/config/folder.ts';
 import { compileSnapshot } from '../../src/snapshot/compile.ts';
 import { approvedRoutesOf, declarationOf } from '../../src/snapshot/lookup.ts';
+import { findPerson } from '../../src/snapshot/person.ts';
 import type { SelectableNode, Snapshot } from '../../src/snapshot/snapshot.ts';
 import { userIdOf } from '../../src/snapshot/user.ts';
 import { REVISION } from '../config/golden.ts';
@@ -155,6 +156,32 @@ test('of several entries for a node the most exact one counts; routes add up', (
     '0.0.0.0/0',
     '::/0',
   ]);
+});
+
+test('whoever has another login keeps their number, and what was registered under a former one', () => {
+  const usersOf = (text: string): Snapshot => {
+    const files = new Map([
+      ['tailnet.json5', Buffer.from("{ name: 'example.com' }")],
+      ['users.json5', Buffer.from(`{ users: [${text}], domains: [{ domain: 'example.org' }] }`)],
+    ]);
+    const { snapshot, diagnostics } = compileSnapshot({ revision: REVISION, files });
+    assert.ok(snapshot, JSON.stringify(diagnostics));
+    return snapshot;
+  };
+  const before = usersOf("{ login: 'bob@example.org', role: 'owner' }");
+  const after = usersOf(
+    "{ login: 'robert@example.com', role: 'owner', formerly: ['bob@example.org', 'rob@example.org'] }",
+  );
+  const id = before.users[0]?.id;
+  for (const login of ['robert@example.com', 'BOB@example.org', 'rob@example.org'] as Login[]) {
+    assert.deepEqual(
+      [findPerson(after, login)?.login, findPerson(after, login)?.id],
+      ['robert@example.com', id],
+      login,
+    );
+  }
+  assert.equal(findPerson(after, 'eve@example.org' as Login)?.role, 'member', 'the rule for the domain');
+  assert.equal(findPerson(after, 'eve@example.net' as Login), undefined);
 });
 
 test('of very many findings in one file the rest is counted, and still refuses', () => {
