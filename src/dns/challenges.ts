@@ -72,14 +72,19 @@ export const createChallenges = ({ provider, now, ledger, onLeft, keepMs = KEEP_
   const schedule = (name: string, entry: Name): void => {
     clearTimeout(entry.timer);
     if (isClosed) return;
-    entry.timer = setTimeout(() => void takeAway(name, entry), keepMs);
+    entry.timer = setTimeout(() => begin(name, entry), keepMs);
     entry.timer.unref();
+  };
+
+  /** Without anybody who waits for it. */
+  const begin = (name: string, entry: Name): void => {
+    takeAway(name, entry).catch((fault: unknown) => onLeft(name, String(fault)));
   };
 
   for (const name of ledger.read()) {
     const entry = newName();
     names.set(name, entry);
-    void takeAway(name, entry);
+    begin(name, entry);
   }
 
   return {

@@ -25,7 +25,7 @@ interface Inputs {
 }
 
 const DNS_PORT = 53;
-/** Shorter ones can be guessed (RFC 8945 section 10.2 wants the length of the hash; 128 bits are what key makers give at least). */
+/** Shorter ones can be guessed. */
 const KEY_BYTES = 16;
 
 const badSetting = (message: string, help: string): StartFailure =>
@@ -65,7 +65,7 @@ const providerOf = (inputs: Inputs): DnsProvider | undefined => {
 };
 
 /** What may be out, in the data folder: public names, and of no use to anybody. */
-const ledgerAt = (file: string) => ({
+const ledgerAt = (file: string, note: Inputs['note']) => ({
   read: (): readonly string[] => {
     try {
       const names = JSON.parse(utf8Text(fs.readFileSync(file))) as unknown;
@@ -74,7 +74,14 @@ const ledgerAt = (file: string) => ({
       return [];
     }
   },
-  write: (names: readonly string[]): void => writePrivateFile(file, utf8(JSON.stringify(names))),
+  write: (names: readonly string[]): void => {
+    try {
+      writePrivateFile(file, utf8(JSON.stringify(names)));
+    } catch (error) {
+      // A record that stays is no reason to refuse a certificate.
+      note('warn', 'challenge records could not be written down', { reason: (error as Error).message });
+    }
+  },
 });
 
 export interface CertificateRecords {
@@ -97,7 +104,7 @@ export const openCertificateRecords = (inputs: Inputs): CertificateRecords => {
     createChallenges({
       provider,
       now: inputs.now,
-      ledger: ledgerAt(path.join(inputs.dataFolder, 'dns-challenges.json')),
+      ledger: ledgerAt(path.join(inputs.dataFolder, 'dns-challenges.json'), inputs.note),
       onLeft: (name, reason) => inputs.note('warn', 'a challenge record could not be removed', { name, reason }),
     });
   let wanted: string | undefined;
