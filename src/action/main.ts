@@ -4,7 +4,7 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Secret } from '../base/secret.ts';
-import type { Risk } from '../review/plan.ts';
+import type { Risk } from '../review/risk.ts';
 import { connectGitHub } from './github.ts';
 import { headline, reviewCheckout, type ReviewInputs } from './review.ts';
 

@@ -115,6 +115,10 @@ export const catalogue = {
   'review/guard-invariant': 'A change would break an invariant of the tailnet',
   'review/access-gained': 'A change lets somebody reach something',
   'review/access-lost': 'A change cuts somebody off from something',
+  'review/shell-gained': 'A change lets somebody open a shell, or drops a confirmation',
+  'review/shell-lost': 'A change takes a shell from somebody, or asks for a confirmation',
+  'review/capability-gained': 'A change gives somebody a capability or a machine an attribute',
+  'review/capability-lost': 'A change takes a capability from somebody or an attribute from a machine',
   'review/bad-node-list': 'A list of nodes cannot be used',
   'review/unknown-party': 'A name in a question means nothing in the tailnet',
 

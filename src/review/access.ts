@@ -6,17 +6,19 @@ import {
   addBit,
   bitsOf,
   createBitset,
+  equalBitsets,
   hasBit,
   intersectBitsets,
   isEmptyBitset,
+  subtractBitsets,
   type Bitset,
 } from '../policy/bitset.ts';
 import type { PortRange } from '../wire/filter.ts';
 import type { Comparison, Direction } from './comparison.ts';
-import type { Party } from './naming.ts';
+import type { Naming, Party } from './naming.ts';
 import { samplePairs, SAMPLES, type Cause, type Tracer } from './causes.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
-import { diffTraffic } from './traffic.ts';
+import { diffTraffic, type TrafficChange } from './traffic.ts';
 import type { Unit } from './units.ts';
 
 /** `tcp` and `22`; ports are `*` for all and for protocols without ports. */
@@ -30,6 +32,8 @@ export interface AccessChange {
   readonly who: readonly Party[];
   readonly what: readonly Party[];
   readonly traffic: readonly Traffic[];
+  /** Among machines that both revisions have: there was no access at all before, or none is left. */
+  readonly whole: boolean;
   /** Pairs of nodes that the change concerns; a subnet counts as one. */
   readonly pairs: number;
   readonly causes: readonly Cause[];
@@ -120,10 +124,25 @@ const gatherOwn = (drawn: readonly Drawn[], { before, after, units }: Comparison
   return [...rest, ...own.values()];
 };
 
+/**
+ * For each destination those who may send anything at all to it and could not, or the other way round: a client lets ICMP in
+ * wherever it lets in anything.
+ */
+type Firsts = ReadonlyMap<string, Bitset>;
+
+const firstsOf = (changes: readonly TrafficChange[]): Firsts =>
+  new Map(
+    changes.flatMap((change) =>
+      change.protocol === ICMP
+        ? (['gained', 'lost'] as const).map((way) => [`${way} ${change.destination.index}`, change[way]] as const)
+        : [],
+    ),
+  );
+
 /** Changes of each destination, then gathered: first destinations that change alike, then sources. */
-const gather = (comparison: Comparison): Drawn[] => {
-  const { before, after, units } = comparison;
-  const byDestination = Map.groupBy(diffTraffic(before.side, after.side, units), ({ destination }) => destination);
+const gather = (comparison: Comparison, changesOfAll: readonly TrafficChange[]): Drawn[] => {
+  const { before, after } = comparison;
+  const byDestination = Map.groupBy(changesOfAll, ({ destination }) => destination);
   const alike = new Map<
     string,
     { direction: Direction; sources: Bitset; destinations: Bitset; traffic: { protocol: number; ports: PortRange }[] }
@@ -168,6 +187,27 @@ const gather = (comparison: Comparison): Drawn[] => {
   return gatherOwn([...merged.values()], comparison);
 };
 
+/** A machine alone is no source of its own; «every machine» may mean it all the same where that is shorter. */
+const nameSources = (name: Naming, { sources, destinations, own }: Drawn): readonly Party[] => {
+  const plain = name(sources);
+  if (own || plain.length === 0) return plain;
+  const joined = createBitset();
+  addAll(joined, sources);
+  addAll(joined, destinations);
+  const [first] = bitsOf(destinations);
+  const isAlone = equalBitsets(destinations, only(first));
+  const all = isAlone ? name(joined) : plain;
+  const size = (parties: readonly Party[]): number =>
+    parties.reduce((sum, { except = [] }) => sum + 1 + except.length, 0);
+  return size(all) < size(plain) ? all : plain;
+};
+
+const only = (bit: number | undefined): Bitset => {
+  const set = createBitset();
+  if (bit !== undefined) addBit(set, bit);
+  return set;
+};
+
 /** Every change of reach, the largest first. */
 export const diffAccess = (comparison: Comparison, tracer: Tracer): readonly AccessChange[] => {
   const { before, after, units, names } = comparison;
@@ -180,12 +220,26 @@ export const diffAccess = (comparison: Comparison, tracer: Tracer): readonly Acc
     return tracer.access(direction, pairs, probe.ports.First, probe.protocol);
   };
 
-  return gather(comparison)
+  const traffic = diffTraffic(before.side, after.side, units);
+  const firsts = firstsOf(traffic);
+  const isThere = (index: number): boolean => {
+    const unit = units[index];
+    return unit?.kind !== 'nodes' || (unit.before !== undefined && unit.after !== undefined);
+  };
+  const isWhole = ({ direction, sources, destinations, own }: Drawn): boolean =>
+    [...bitsOf(sources), ...bitsOf(destinations)].every(isThere) &&
+    (own ?? [sources]).every((from) =>
+      [...bitsOf(own ? from : destinations)].every((to) => {
+        const first = firsts.get(`${direction} ${to}`);
+        return first !== undefined && isEmptyBitset(subtractBitsets(from, first));
+      }),
+    );
+  return gather(comparison, traffic)
     .flatMap((drawn): AccessChange[] => {
       const { direction, sources, destinations } = drawn;
       const tailnet = direction === 'gained' ? after : before;
       const name = names[direction];
-      const who = name(sources);
+      const who = nameSources(name, drawn);
       const what = drawn.own ? [OWN] : name(destinations);
       // Addresses of the tailnet's own ranges that no node has concern nobody.
       if (who.length === 0 || what.length === 0) return [];
@@ -194,7 +248,8 @@ export const diffAccess = (comparison: Comparison, tracer: Tracer): readonly Acc
       const pairs = (drawn.own ? drawn.own.map((set) => [set, set] as const) : [[sources, destinations] as const])
         .map(([from, to]) => count(from) * count(to) - count(intersectBitsets(from, to)))
         .reduce((sum, each) => sum + each, 0);
-      return [{ direction, who, what, traffic: formatTraffic(drawn.traffic), pairs, causes: trace(drawn) }];
+      const told = formatTraffic(drawn.traffic);
+      return [{ direction, who, what, traffic: told, whole: isWhole(drawn), pairs, causes: trace(drawn) }];
     })
     .sort((a, b) => (a.direction === b.direction ? b.pairs - a.pairs : a.direction === 'gained' ? -1 : 1));
 };

@@ -3,78 +3,18 @@
 
 import { isExitRoute, type Prefix } from '../base/address.ts';
 import { canonicalJson, type Json } from '../base/canonical.ts';
-import type { Span } from '../base/diagnostic.ts';
 import type { NodeSelector } from '../config/selector.ts';
 import { formatDuration } from '../base/duration.ts';
-import type { PolicyDocument } from '../policy/document.ts';
 import type { Snapshot, User } from '../snapshot/snapshot.ts';
 import type { Comparison } from './comparison.ts';
+import { policyChanges } from './declared-policy.ts';
+import { diffList, plain, same, type DeclaredChange } from './differences.ts';
 import { nameOfNode } from './tailnet.ts';
 
-export type Area = 'people' | 'routes' | 'dns' | 'keys' | 'nodes' | 'relays' | 'settings' | 'policy';
-
-export interface DeclaredChange {
-  readonly area: Area;
-  readonly kind: 'added' | 'removed' | 'changed';
-  /** A sentence without its full stop: `bob@example.com becomes an admin`. */
-  readonly text: string;
-  readonly side?: 'before' | 'after';
-  readonly at?: Span;
-}
-
-/** Places and other things that say where, not what. */
-const isPlace = (name: string): boolean => name === 'at' || name.endsWith('At');
-
+/** Parts of texts by which their risk is judged. */
+export const ENABLED_AGAIN = 'enabled again';
 /** In the text of a route that leads to the internet. */
 export const EXIT_NODE = 'the internet (exit node)';
-
-const plain = (value: unknown): Json => {
-  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
-  if (value instanceof Set) return [...value].map(String).sort();
-  if (Array.isArray(value)) return value.map(plain);
-  if (value !== null && typeof value === 'object') {
-    return Object.fromEntries(
-      Object.entries(value)
-        .filter(([name, item]) => !isPlace(name) && item !== undefined)
-        .map(([name, item]) => [name, plain(item)]),
-    );
-  }
-  return typeof value === 'bigint' ? String(value) : (value as Json);
-};
-
-/** A value without its places, for a comparison. */
-export const meaningOf = (value: unknown): Json => plain(value);
-
-const same = (a: unknown, b: unknown): boolean => canonicalJson(plain(a)) === canonicalJson(plain(b));
-
-interface Listed<T> {
-  readonly area: Area;
-  readonly before: readonly T[];
-  readonly after: readonly T[];
-  readonly keyOf: (item: T) => string;
-  readonly atOf: (item: T) => Span | undefined;
-  readonly added: (item: T) => string;
-  readonly removed: (item: T) => string;
-  readonly changed: (old: T, now: T) => readonly string[];
-}
-
-const diffList = <T>(list: Listed<T>): DeclaredChange[] => {
-  const old = new Map(list.before.map((item) => [list.keyOf(item), item] as const));
-  const now = new Map(list.after.map((item) => [list.keyOf(item), item] as const));
-  const change = (kind: DeclaredChange['kind'], text: string, side: 'before' | 'after', item: T): DeclaredChange => {
-    const at = list.atOf(item);
-    return { area: list.area, kind, text, ...(at ? { side, at } : {}) };
-  };
-  return [
-    ...[...now].flatMap(([key, item]) => {
-      const was = old.get(key);
-      if (was === undefined) return [change('added', list.added(item), 'after', item)];
-      if (same(was, item)) return [];
-      return list.changed(was, item).map((text) => change('changed', text, 'after', item));
-    }),
-    ...[...old].flatMap(([key, item]) => (now.has(key) ? [] : [change('removed', list.removed(item), 'before', item)])),
-  ];
-};
 
 /** A selector in words. */
 const nodeText = (selector: NodeSelector): string => {
@@ -96,7 +36,7 @@ const peopleChanges = (old: User, now: User): readonly string[] => [
   ...(sameLogin(old.login, now.login) ? [] : [`${old.login} is ${now.login} from now on, and keeps their machines`]),
   ...(old.disabled === now.disabled
     ? []
-    : [`${now.login} is ${now.disabled ? 'disabled: their machines are cut off' : 'enabled again'}`]),
+    : [`${now.login} is ${now.disabled ? 'disabled: their machines are cut off' : ENABLED_AGAIN}`]),
   ...(old.role === now.role ? [] : [`${now.login} was ${article(old.role)} and becomes ${article(now.role)}`]),
   ...(old.subject === now.subject ? [] : [`${now.login} is tied to another subject of the identity provider`]),
   ...(nameOf(old) === nameOf(now) ? [] : [`${now.login} is called ${now.displayName}`]),
@@ -135,16 +75,6 @@ const fieldChanges = (prefix: string, old: object, now: object): string[] => {
     }
     return [`${prefix}${name}: ${show(from)} → ${show(to)}`];
   });
-};
-
-/** Which of the policy's own tests are new and which are gone: a change that drops one deserves a look. */
-const testsText = (old: PolicyDocument, now: PolicyDocument): string => {
-  const formsOf = ({ tests, sshTests }: PolicyDocument): string[] =>
-    [...tests, ...sshTests].map((test) => canonicalJson(plain({ ...test, index: undefined })));
-  const [was, is] = [formsOf(old), formsOf(now)];
-  const gone = was.filter((form) => !is.includes(form)).length;
-  const fresh = is.filter((form) => !was.includes(form)).length;
-  return `tests of the policy: ${gone} dropped or rewritten, ${fresh} new; ${is.length} in all`;
 };
 
 const resolvers = (list: Snapshot['dns']['nameservers']): string => list.map(({ address }) => address).join(', ');
@@ -201,45 +131,6 @@ const dnsChanges = (before: Snapshot['dns'], after: Snapshot['dns']): DeclaredCh
       removed: ({ name, value }) => `${name} leads to ${value} no more`,
       changed: () => [],
     }),
-  ];
-};
-
-const policyChanges = (before: Snapshot, after: Snapshot): DeclaredChange[] => {
-  const [old, now] = [before.policy.document, after.policy.document];
-  if (old === null || now === null) {
-    if (old === now) return [];
-    const [kind, text] =
-      now === null
-        ? (['removed', 'the policy file is gone: every machine reaches every other'] as const)
-        : (['added', 'a policy file is added: what it does not allow is denied'] as const);
-    return [{ area: 'policy', kind, text }];
-  }
-  return [
-    ...diffList({
-      area: 'policy',
-      before: [...old.tagOwners.values()],
-      after: [...now.tagOwners.values()],
-      keyOf: ({ tag }) => tag,
-      atOf: ({ at }) => at,
-      added: ({ tag, owners }) =>
-        `${tag} may be given by ${owners.map(({ text }) => text).join(', ') || 'administrators'}`,
-      removed: ({ tag }) => `${tag} is no tag any more`,
-      changed: (was, { tag, owners }) => [
-        `${tag} may be given by ${owners.map(({ text }) => text).join(', ') || 'administrators'}; it was ${was.owners.map(({ text }) => text).join(', ') || 'administrators'}`,
-      ],
-    }),
-    ...(same(old.autoApprovers, now.autoApprovers)
-      ? []
-      : [{ area: 'policy', kind: 'changed', text: 'routes are approved automatically by other rules' } as const]),
-    ...(same([old.tests, old.sshTests], [now.tests, now.sshTests])
-      ? []
-      : [
-          {
-            area: 'policy',
-            kind: 'changed',
-            text: testsText(old, now),
-          } as const,
-        ]),
   ];
 };
 

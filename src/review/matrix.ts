@@ -7,9 +7,9 @@ import { addBit, bitsOf, createBitset, type Bitset } from '../policy/bitset.ts';
 import type { PortRange } from '../wire/filter.ts';
 import { compilePolicy, type CompiledPolicy } from '../policy/compile.ts';
 import { readPolicy } from '../policy/read.ts';
-import { trafficText } from './plan-words.ts';
+import { trafficText } from './traffic-words.ts';
 import { formatTraffic } from './access.ts';
-import { createNaming, type Party } from './naming.ts';
+import { createNaming, formatParty, type Party } from './naming.ts';
 import { printable } from './excerpt.ts';
 import { createSide } from './side.ts';
 import type { ReviewedTailnet } from './tailnet.ts';
@@ -34,7 +34,7 @@ const closedPolicy = ({ policy }: ReviewedTailnet['side']): CompiledPolicy => {
   return compilePolicy(document ? { ...document, ...none } : null, policy.tailnet);
 };
 
-const label = (parties: readonly Party[]): string => parties.map(({ name }) => name).join(', ');
+const label = (parties: readonly Party[]): string => parties.map(formatParty).join(', ');
 
 /** Units that read alike are told together: keys with the same entries, as a set of the keys. */
 const groupAlike = (

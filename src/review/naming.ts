@@ -1,7 +1,7 @@
-// Names for sets of units, as a person would say them: «group:ops», «tag:db», «alice@example.com», not forty addresses. A
-// name is used only where everything that it means is in the set, so a name never says too much.
+// Names for sets of units, as a person would say them: «group:ops», «tag:db», «every machine except tag:db», not forty
+// addresses. A name is used only where everything that it means, its exceptions apart, is in the set: it never says too much.
 
-import type { Address, Prefix } from '../base/address.ts';
+import { isExitRoute, type Address, type Prefix } from '../base/address.ts';
 import {
   formatRange,
   ipSetOf,
@@ -28,9 +28,17 @@ export interface Party {
   readonly kind: PartyKind;
   /** As the policy writes it: `group:ops`, `tag:db`, `alice@example.com`, `10.0.0.0/8`; a node by its full name. */
   readonly name: string;
-  /** How many nodes it means now; 0 for addresses. */
+  /** How many nodes it means now, its exceptions apart; 0 for addresses. */
   readonly nodes: number;
+  /** What the name would mean and is not meant. */
+  readonly except?: readonly Party[];
+  /** Names of hosts inside a range of addresses. */
+  readonly holds?: readonly string[];
 }
+
+/** A name with its exceptions, for a line of text. Exceptions have none of their own. */
+export const formatParty = ({ name, except = [] }: Party): string =>
+  except.length === 0 ? name : `${name} (except ${except.map(({ name: one }) => one).join(', ')})`;
 
 interface Candidate extends Party {
   readonly units: ReadonlySet<number>;
@@ -48,6 +56,11 @@ const RANK: Readonly<Record<PartyKind, number>> = {
   node: 5,
   addresses: 6,
 };
+
+/** A wide name with exceptions is told where it saves this many names, and leaves out no more than a part of what it means. */
+const SAVED = 2;
+const EXCEPTIONS = 3;
+const LEFT_OUT = 1 / 3;
 
 /** Tells a set of units in names; empty where nobody is in it. */
 export type Naming = (set: Bitset) => readonly Party[];
@@ -107,15 +120,14 @@ export const createNaming = (tailnet: ReviewedTailnet, units: readonly Unit[]): 
     name,
     set: ipSetOf([literal as Address | Prefix]),
   }));
+  const networks = new Set<string>([
+    ...tailnet.side.policy.atoms.flatMap((atom) => (atom.kind === 'address' && atom.prefix ? atom.texts : [])),
+    ...[...tailnet.nodes.values()].flatMap(({ approvedRoutes }) => approvedRoutes.filter((one) => !isExitRoute(one))),
+  ]);
+  const known = [...networks].map((text) => ({ name: text, set: ipSetOf([text as Address | Prefix]) }));
 
-  return (set) => {
-    const chosen = new Set<number>();
-    const ranges: IpRange[] = [];
-    for (const index of bitsOf(set)) {
-      const unit = units[index] as Unit;
-      if (unit.kind === 'addresses') ranges.push(unit.range);
-      else if (present(index).length > 0) chosen.add(index);
-    }
+  /** The fewest names that mean exactly these units. */
+  const nameUnits = (chosen: ReadonlySet<number>): Party[] => {
     const parties: Party[] = [];
     const left = new Set(chosen);
     for (const { kind, name, nodes, units: inside } of candidates) {
@@ -134,24 +146,93 @@ export const createNaming = (tailnet: ReviewedTailnet, units: readonly Unit[]): 
       for (const unit of inside) left.delete(unit);
     }
     for (const unit of left) {
-      for (const id of present(unit)) {
-        parties.push({ kind: 'node', name: nameOfNode(tailnet, id), nodes: 1 });
-      }
+      for (const id of present(unit)) parties.push({ kind: 'node', name: nameOfNode(tailnet, id), nodes: 1 });
     }
-    for (const name of nameRanges(ranges, hosts)) parties.push({ kind: 'addresses', name, nodes: 0 });
     return parties;
+  };
+
+  const sizeOf = (set: Iterable<number>): number => [...set].reduce((sum, unit) => sum + present(unit).length, 0);
+
+  /** «Every machine except …» where that is much shorter. */
+  const nameWithExceptions = (chosen: ReadonlySet<number>): Party[] => {
+    const plain = nameUnits(chosen);
+    if (plain.length <= SAVED) return plain;
+    const wide: Party[] = [];
+    let left: ReadonlySet<number> = chosen;
+    for (const { kind, name, nodes, units: inside } of candidates) {
+      if (kind !== 'everything' && kind !== 'people') continue;
+      const missing = new Set([...inside].filter((unit) => !left.has(unit)));
+      if (missing.size === 0 || sizeOf(missing) > nodes * LEFT_OUT) continue;
+      const meant = new Set([...inside].filter((unit) => left.has(unit)));
+      const except = nameUnits(missing);
+      if (except.length > EXCEPTIONS || nameUnits(meant).length < except.length + 1 + SAVED) continue;
+      wide.push({ kind, name, nodes: sizeOf(meant), except });
+      left = new Set([...left].filter((unit) => !inside.has(unit)));
+    }
+    return wide.length === 0 ? plain : [...wide, ...nameUnits(left)];
+  };
+
+  return (set) => {
+    const chosen = new Set<number>();
+    const ranges: IpRange[] = [];
+    for (const index of bitsOf(set)) {
+      const unit = units[index] as Unit;
+      if (unit.kind === 'addresses') ranges.push(unit.range);
+      else if (present(index).length > 0) chosen.add(index);
+    }
+    return [...nameWithExceptions(chosen), ...nameRanges(ranges, hosts, known)];
   };
 };
 
+interface NamedSet {
+  readonly name: string;
+  readonly set: IpSet;
+}
+
+const HOLDS = 5;
+
 /** Ranges by the name of a host that is just this range, else as the shortest text. The tailnet's own go without saying. */
-const nameRanges = (ranges: readonly IpRange[], hosts: readonly { name: string; set: IpSet }[]): string[] => {
+const nameRanges = (ranges: readonly IpRange[], hosts: readonly NamedSet[], networks: readonly NamedSet[]): Party[] => {
   const set = ipSetOfRanges(ranges);
   if (isEmptySet(set)) return [];
   const internet = ipSetRanges(INTERNET_SET).every((range) => setCovers(set, range));
   const rest = subtractSets(set, internet ? unionSets(INTERNET_SET, TAILNET_SET) : TAILNET_SET);
-  const names = ipSetRanges(rest).map((range) => {
-    const host = hosts.find((one) => setsEqual(one.set, ipSetOfRanges([range])));
-    return host ? `${host.name} (${formatRange(range)})` : formatRange(range);
-  });
-  return internet ? ['the internet', ...names] : names;
+  const party = (name: string): Party => ({ kind: 'addresses', name, nodes: 0 });
+  const nameRange = (range: IpRange): Party => {
+    const own = ipSetOfRanges([range]);
+    const host = hosts.find((one) => setsEqual(one.set, own));
+    const holds = hosts.flatMap(({ name, set }) =>
+      name !== host?.name && ipSetRanges(set).every((each) => setCovers(own, each)) ? [name] : [],
+    );
+    const named = party(host ? `${host.name} (${formatRange(range)})` : formatRange(range));
+    return holds.length > 0 ? { ...named, holds: holds.slice(0, HOLDS) } : named;
+  };
+  const pieces = ipSetRanges(rest);
+  const first = pieces[0];
+  if (pieces.length > 1 && first) {
+    // A network of which only a little is missing is told by what is missing.
+    const wide = networks
+      .map(({ name, set }) => ({ name, set, missing: subtractSets(set, rest) }))
+      .filter(({ set, missing }) => setCovers(set, first) && ipSetRanges(missing).length < EXCEPTIONS)
+      .find(({ set, missing }) => ipSetRanges(missing).length < pieces.length && isMostly(missing, set));
+    if (wide) {
+      const named = nameRange(ipSetRanges(wide.set)[0] as IpRange);
+      const except = ipSetRanges(wide.missing).map(nameRange);
+      const excepted = new Set(except.flatMap(({ name, holds = [] }) => [name.split(' (')[0] as string, ...holds]));
+      const holds = named.holds?.filter((name) => !excepted.has(name)) ?? [];
+      const others = ipSetRanges(subtractSets(rest, wide.set)).map(nameRange);
+      return [
+        ...(internet ? [party('the internet')] : []),
+        { ...party(named.name), except, ...(holds.length > 0 ? { holds } : {}) },
+        ...others,
+      ];
+    }
+  }
+  return [...(internet ? [party('the internet')] : []), ...pieces.map(nameRange)];
 };
+
+const countOf = (set: IpSet): bigint => ipSetRanges(set).reduce((sum, { first, last }) => sum + last - first + 1n, 0n);
+
+/** Whether what is missing is less than half of the whole. */
+const isMostly = (missing: IpSet, whole: IpSet): boolean =>
+  !isEmptySet(missing) && countOf(missing) * 2n < countOf(whole);

@@ -2,28 +2,58 @@
 // in it may come from strangers and is escaped.
 
 import { markdownCode, markdownText } from './markdown.ts';
-import { sectionsOf, summaryOf, type Line, type Word } from './plan-words.ts';
-import type { Plan, Risk } from './plan.ts';
+import { countsOf, sectionsOf, type Because, type Line, type Word } from './plan-words.ts';
+import type { Plan } from './plan.ts';
+import type { Risk } from './risk.ts';
 
-const MARKS: Readonly<Record<Line['mark'], string>> = { '+': '🟢', '-': '🔴', '~': '🟡', '!': '⛔', ' ': '' };
-const RISKS: Readonly<Record<Risk, string>> = { none: '⚪', low: '🟢', medium: '🟡', high: '🔴' };
+const MARKS: Readonly<Record<Line['mark'], string>> = { '+': '➕', '-': '➖', '~': '✏️', '!': '⛔', ' ': '' };
+const WARNINGS: Readonly<Record<Risk, string>> = { none: '', low: '', medium: '🟡 ', high: '🔴 ' };
+const HEADS: Readonly<Record<Risk, string>> = {
+  none: '⚪ Tailplane: nothing changes for anybody',
+  low: '🟢 Tailplane: low risk',
+  medium: '🟡 Tailplane: medium risk',
+  high: '🔴 Tailplane: high risk',
+};
 /** Lines of one section that are shown; the rest is folded away. */
 const SHOWN = 12;
 const MOST = 60;
+const REASONS_SHOWN = 6;
+const ALSO_SHOWN = 6;
+/** Lines of a comment that is read whole. */
+const SHORT = 8;
 
-const word = (one: Word): string =>
-  'say' in one
-    ? markdownText(one.say).replaceAll('&#8594;', '→')
-    : 'name' in one
-      ? markdownCode(one.name)
-      : markdownCode(one.place);
+export interface PlanMarkdownOptions {
+  /** Where the folders of both sides can be looked at, each ending in a slash. The text of the addresses must be trusted. */
+  readonly places?: Readonly<Record<Because['side'], string>>;
+}
 
-const line = ({ mark, words, because }: Line): string =>
-  `- ${MARKS[mark]} ${words.map(word).join('')}${because.length === 0 ? '' : `<br><sub>${because.map((text) => markdownText(text)).join(', ')}</sub>`}`;
+const words = (all: readonly Word[]): string =>
+  all
+    .map((one) => ('name' in one ? markdownCode(one.name) : markdownText(one.say).replaceAll('&#8594;', '→')))
+    .join('');
 
-const block = (lines: readonly Line[]): string[] => {
-  const shown = lines.slice(0, SHOWN).map(line);
-  const folded = lines.slice(SHOWN, MOST).map(line);
+const place = ({ side, at: { file, start }, what }: Because, { places }: PlanMarkdownOptions): string => {
+  const text = markdownText(`${file}:${start.line}`);
+  // What was taken away stands in the old files only; without a link that has to be said.
+  const where = places
+    ? `[${text}](${places[side]}${encodeURIComponent(file)}#L${start.line})`
+    : `${text}${side === 'before' ? ' before' : ''}`;
+  return what === undefined ? where : `${markdownText(what)}, ${where}`;
+};
+
+const because = (all: readonly Because[], options: PlanMarkdownOptions): string =>
+  all.length === 0 ? '' : `<br><sub>${all.map((one) => place(one, options)).join('; ')}</sub>`;
+
+const line = ({ mark, risk, words: all, because: causes, also = [] }: Line, options: PlanMarkdownOptions): string =>
+  [
+    `- ${MARKS[mark]} ${WARNINGS[risk]}${words(all)}${because(causes, options)}`,
+    ...also.slice(0, ALSO_SHOWN).map((one) => `  - ${words(one)}`),
+    ...(also.length > ALSO_SHOWN ? [`  - and ${also.length - ALSO_SHOWN} more`] : []),
+  ].join('\n');
+
+const block = (lines: readonly Line[], options: PlanMarkdownOptions): string[] => {
+  const shown = lines.slice(0, SHOWN).map((one) => line(one, options));
+  const folded = lines.slice(SHOWN, MOST).map((one) => line(one, options));
   const rest = lines.length - shown.length - folded.length;
   return [
     ...shown,
@@ -34,13 +64,25 @@ const block = (lines: readonly Line[]): string[] => {
   ];
 };
 
-export const renderPlanMarkdown = (plan: Plan): string =>
-  [
-    `### ${RISKS[plan.risk]} Tailplane: ${markdownText(summaryOf(plan))}`,
-    ...(plan.reasons.length > 0
-      ? ['', ...plan.reasons.slice(0, SHOWN).map((reason) => `- ⚠️ ${markdownText(reason)}`)]
+export const renderPlanMarkdown = (plan: Plan, options: PlanMarkdownOptions = {}): string => {
+  const sections = sectionsOf(plan);
+  // What is read whole is marked on its lines; of a long comment the worst stands at the top.
+  const isShort = sections.reduce((sum, { lines }) => sum + lines.length, 0) <= SHORT;
+  const reasons = isShort ? [] : plan.reasons;
+  const more = reasons.length - REASONS_SHOWN;
+  return [
+    `### ${HEADS[plan.risk]}`,
+    '',
+    `**${markdownText(countsOf(plan))}**`,
+    ...(reasons.length > 0
+      ? [
+          '',
+          ...reasons.slice(0, REASONS_SHOWN).map((reason) => `- ⚠️ ${markdownText(reason)}`),
+          ...(more > 0 ? [`- and ${more} more like these`] : []),
+        ]
       : []),
-    ...sectionsOf(plan).flatMap(({ title, lines }) => ['', `#### ${title}`, '', ...block(lines)]),
-    ...(plan.open.length > 0 ? ['', ...plan.open.map((text) => `<sub>${markdownText(text)}</sub>`)] : []),
+    ...sections.flatMap(({ title, lines }) => ['', `#### ${title}`, '', ...block(lines, options)]),
+    ...(plan.open.length > 0 ? ['', ...plan.open.map((text) => `> ${markdownText(text)}`)] : []),
     '',
   ].join('\n');
+};

@@ -2,7 +2,7 @@
 
 import { styleText } from 'node:util';
 import { printable } from './excerpt.ts';
-import { sectionsOf, summaryOf, type Line, type Word } from './plan-words.ts';
+import { sectionsOf, summaryOf, type Because, type Line, type Word } from './plan-words.ts';
 import type { Plan } from './plan.ts';
 import type { TerminalOptions } from './terminal.ts';
 
@@ -19,12 +19,16 @@ const COLOURS: Readonly<Record<Line['mark'], Format>> = {
 export const renderPlanTerminal = (plan: Plan, { colour }: TerminalOptions): string => {
   const style = (format: Format, text: string): string =>
     colour ? styleText(format, text, { validateStream: false }) : text;
-  const word = (one: Word): string =>
-    'say' in one ? one.say : 'name' in one ? style('bold', printable(one.name)) : printable(one.place);
-  const line = ({ mark, words, because }: Line): string => {
-    const text = `  ${style(COLOURS[mark], mark)} ${words.map(word).join('')}`;
-    return because.length === 0 ? text : `${text}\n      ${style('dim', printable(because.join(', ')))}`;
-  };
+  const words = (all: readonly Word[]): string =>
+    all.map((one) => ('name' in one ? style('bold', printable(one.name)) : printable(one.say))).join('');
+  const place = ({ side, at: { file, start }, what }: Because): string =>
+    `${what === undefined ? '' : `${what}, `}${file}:${start.line}${side === 'before' ? ' before' : ''}`;
+  const line = ({ mark, words: all, because, also = [] }: Line): string =>
+    [
+      `  ${style(COLOURS[mark], mark)} ${words(all)}`,
+      ...also.map((one) => `      ${words(one)}`),
+      ...(because.length === 0 ? [] : [`      ${style('dim', printable(because.map(place).join('; ')))}`]),
+    ].join('\n');
   return [
     style('bold', summaryOf(plan)),
     ...plan.reasons.map((reason) => `  ${style(COLOURS[plan.risk === 'high' ? '!' : '~'], '!')} ${printable(reason)}`),

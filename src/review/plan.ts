@@ -5,14 +5,14 @@ import { canonicalJson } from '../base/canonical.ts';
 import type { Span } from '../base/diagnostic.ts';
 import { diffAccess, type AccessChange } from './access.ts';
 import { diffCapabilities, type CapabilityChange } from './capabilities.ts';
-import { createTracer, type Cause } from './causes.ts';
+import { createTracer } from './causes.ts';
 import { createComparison, type Comparison } from './comparison.ts';
-import { diffDeclared, EXIT_NODE, meaningOf, type DeclaredChange } from './declared.ts';
+import { diffDeclared } from './declared.ts';
+import { meaningOf, type DeclaredChange } from './differences.ts';
 import { guardChange, type GuardFinding, type GuardSide } from './guard.ts';
+import { judgeAccess, judgeDeclared, judgeShell, RANK, worst, type Judged, type Risk } from './risk.ts';
 import { diffShells, type ShellChange } from './shells.ts';
 import { nameOfNode, type ReviewedTailnet } from './tailnet.ts';
-
-export type Risk = 'none' | 'low' | 'medium' | 'high';
 
 export interface Plan {
   readonly schema: 'plan-report.schema.json';
@@ -26,10 +26,10 @@ export interface Plan {
   readonly risk: Risk;
   /** Sentences, the worst first. */
   readonly reasons: readonly string[];
-  readonly access: readonly AccessChange[];
-  readonly shells: readonly ShellChange[];
+  readonly access: readonly Judged<AccessChange>[];
+  readonly shells: readonly Judged<ShellChange>[];
   readonly capabilities: readonly CapabilityChange[];
-  readonly declared: readonly DeclaredChange[];
+  readonly declared: readonly Judged<DeclaredChange>[];
   readonly nodes: {
     readonly total: number;
     readonly affected: number;
@@ -43,80 +43,6 @@ export interface PlanOptions {
   /** Whether the nodes were imagined from what is declared. */
   readonly imagined: boolean;
 }
-
-/** Ports whose services give a machine away, or hold what others want. */
-const SENSITIVE: Readonly<Record<number, string>> = {
-  22: 'SSH',
-  23: 'Telnet',
-  445: 'file shares',
-  1433: 'SQL Server',
-  2375: 'Docker',
-  3306: 'MySQL',
-  3389: 'remote desktop',
-  5432: 'PostgreSQL',
-  5900: 'VNC',
-  6379: 'Redis',
-  6443: 'Kubernetes',
-  9200: 'Elasticsearch',
-  27017: 'MongoDB',
-};
-
-const RANK: readonly Risk[] = ['none', 'low', 'medium', 'high'];
-const worst = (risks: readonly Risk[]): Risk =>
-  risks.reduce((a, b) => (RANK.indexOf(a) >= RANK.indexOf(b) ? a : b), 'none');
-
-const names = (parties: AccessChange['who']): string => parties.map(({ name }) => name).join(', ');
-
-const opens = (change: AccessChange, port: number): boolean =>
-  change.traffic.some(
-    ({ protocol, ports }) =>
-      protocol === 'tcp' &&
-      ports.split(',').some((range) => {
-        if (range === '*') return true;
-        const [first = 0, last = first] = range.split('-').map(Number);
-        return first <= port && port <= last;
-      }),
-  );
-
-const judgeAccess = (change: AccessChange): readonly [Risk, string?] => {
-  if (change.direction === 'lost' || change.what.every(({ kind }) => kind === 'own')) return ['low'];
-  if (change.what.some(({ name }) => name === 'the internet'))
-    return ['medium', `${names(change.who)} may use exit nodes`];
-  const wide = change.who.some(
-    ({ kind, name }) => kind === 'everything' || kind === 'people' || name === 'the internet' || name.endsWith('/0'),
-  );
-  const all = change.traffic.some(({ ports }) => ports === '*');
-  const found = Object.entries(SENSITIVE).filter(([port]) => opens(change, Number(port)));
-  const service = all ? 'every port' : found.map(([, name]) => name).join(', ');
-  if (wide && (all || found.length > 0))
-    return ['high', `${names(change.who)} may use ${service} on ${names(change.what)}`];
-  if (all || found.length > 0) return ['medium', `${names(change.who)} may use ${service} on ${names(change.what)}`];
-  return ['low'];
-};
-
-/** A login as people say it. */
-export const loginText = (login: string): string => (login === '*' ? 'any user but root' : login);
-
-const judgeShell = ({ to, from, who, what, logins }: ShellChange): readonly [Risk, string?] => {
-  if (to === 'deny' || (to === 'check' && from === 'accept')) return ['low'];
-  // On machines of one's own, whoever sits there is root anyway.
-  if (what.every(({ kind }) => kind === 'own')) return ['low'];
-  const root = logins.includes('root');
-  const how = from === 'check' ? ' without a confirmation' : '';
-  return [
-    root ? 'high' : 'medium',
-    `${names(who)} may open shells as ${logins.map(loginText).join(', ')} on ${names(what)}${how}`,
-  ];
-};
-
-const judgeDeclared = ({ area, kind, text }: DeclaredChange): readonly [Risk, string?] => {
-  if (area === 'policy' && kind === 'removed' && text.startsWith('the policy file')) return ['high', text];
-  if (area === 'people' && /(?:owner|admin)$/.test(text) && kind !== 'removed') return ['medium', text];
-  if (area === 'keys' && kind === 'added') return ['medium', text];
-  if (area === 'routes' && kind === 'added' && text.includes(EXIT_NODE)) return ['medium', text];
-  if (area === 'settings' && /guard|sign|invariants/.test(text)) return ['medium', text];
-  return ['low'];
-};
 
 const guardSide = ({ snapshot, nodes, side }: ReviewedTailnet): GuardSide => ({
   snapshot,
@@ -132,27 +58,37 @@ const OPEN_WITHOUT_NODES: readonly string[] = [
 const WITHOUT_EFFECT =
   'The rules are others, but they mean the same for these machines. Machines that join later, or change, may tell.';
 
+/** What of a policy is told by other lines, or means nothing for access. */
+const ASIDE = { tests: [], sshTests: [], tagOwners: [], autoApprovers: [] };
+
 /** Whether both say the same about access, word for word. */
-const sameRules = ({ snapshot: before }: ReviewedTailnet, { snapshot: after }: ReviewedTailnet): boolean =>
-  canonicalJson(meaningOf(before.policy.document)) === canonicalJson(meaningOf(after.policy.document));
+const sameRules = (...[before, after]: readonly [ReviewedTailnet, ReviewedTailnet]): boolean => {
+  const rulesOf = ({ snapshot: { policy } }: ReviewedTailnet): string =>
+    canonicalJson(meaningOf(policy.document && { ...policy.document, ...ASIDE }));
+  return rulesOf(before) === rulesOf(after);
+};
 
 /** Everything that changes between the two. The guard speaks only about nodes that exist. */
 export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { imagined }: PlanOptions): Plan => {
   const comparison: Comparison = createComparison(before, after);
   const tracer = createTracer(comparison);
-  const access = diffAccess(comparison, tracer);
-  const shells = diffShells(comparison, tracer);
-  const capabilities = diffCapabilities(comparison, tracer);
-  const declared = diffDeclared(comparison);
+  const verdicts: (readonly [Risk, string?])[] = [];
+  const judge = <T>(changes: readonly T[], verdictOf: (change: T) => readonly [Risk, string?]): Judged<T>[] =>
+    changes.map((change) => {
+      const verdict = verdictOf(change);
+      verdicts.push(verdict);
+      return { ...change, risk: verdict[0] };
+    });
   const guard = imagined ? [] : guardChange(guardSide(before), guardSide(after));
-  const judged = [
-    ...guard.map(({ message }) => ['high', message] as const),
-    ...access.map(judgeAccess),
-    ...shells.map(judgeShell),
-    ...capabilities.map(() => ['low'] as const),
-    ...declared.map(judgeDeclared),
-  ];
-  const ordered = [...judged].sort((a, b) => RANK.indexOf(b[0]) - RANK.indexOf(a[0]));
+  judge(guard, ({ message }) => ['high', message]);
+  const access = judge(diffAccess(comparison, tracer), judgeAccess).sort((a, b) =>
+    a.direction === b.direction ? RANK.indexOf(b.risk) - RANK.indexOf(a.risk) : 0,
+  );
+  const shells = judge(diffShells(comparison, tracer), judgeShell);
+  const capabilities = diffCapabilities(comparison, tracer);
+  judge(capabilities, () => ['low']);
+  const declared = judge(diffDeclared(comparison), judgeDeclared);
+  const ordered = verdicts.toSorted((a, b) => RANK.indexOf(b[0]) - RANK.indexOf(a[0]));
   /** An imagined node comes and goes with the person or tag that it stands for, which is told already. */
   const missing = (here: ReviewedTailnet, there: ReviewedTailnet): string[] =>
     imagined ? [] : [...here.nodes.keys()].filter((id) => !there.nodes.has(id)).map((id) => nameOfNode(here, id));
@@ -166,7 +102,7 @@ export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { im
       ...(sameRules(before, after) || access.length + shells.length + capabilities.length > 0 ? [] : [WITHOUT_EFFECT]),
       ...(imagined ? OPEN_WITHOUT_NODES : []),
     ],
-    risk: worst(judged.map(([risk]) => risk)),
+    risk: worst(verdicts.map(([risk]) => risk)),
     reasons: [...new Set(ordered.flatMap(([, reason]) => reason ?? []))],
     access,
     shells,
@@ -200,6 +136,5 @@ const countAffected = ({ before, after, units }: Comparison): number => {
   return count;
 };
 
-/** A cause in words, with its place. */
-export const formatCause = ({ what, at }: Cause): string => `${what} (${formatAt(at)})`;
+/** A place in words. */
 export const formatAt = ({ file, start }: Span): string => `${file}:${start.line}`;

@@ -33,9 +33,9 @@ test('rows reach columns by the traffic in the cell', () => {
     rows: ['alice@example.com', 'bob@example.com', 'tag:web'],
     columns: ['tag:db', 'tag:web', 'the internet'],
     cells: [
-      ['', 'tcp 80,443', 'every port'],
-      ['', 'tcp 80,443', ''],
-      ['tcp 5432', '', ''],
+      ['', 'tcp 80 (HTTP), 443 (HTTPS)', 'every port'],
+      ['', 'tcp 80 (HTTP), 443 (HTTPS)', ''],
+      ['tcp 5432 (PostgreSQL)', '', ''],
     ],
   });
 });

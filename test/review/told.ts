@@ -75,7 +75,8 @@ const holds = (name: string, address: Address): boolean => {
 export type Asked = NodeId | Address;
 
 /** Whether a name means a node of the tailnet, or an address that no node has. */
-export const means = (tailnet: ReviewedTailnet, { kind, name }: Party, asked: Asked): boolean => {
+export const means = (tailnet: ReviewedTailnet, { kind, name, except = [] }: Party, asked: Asked): boolean => {
+  if (except.some((party) => means(tailnet, party, asked))) return false;
   if (typeof asked !== 'number') return kind === 'addresses' && holds(name, asked);
   const node = tailnet.nodes.get(asked);
   if (!node) return false;

@@ -8,6 +8,7 @@ import type { PortRange } from '../../wire/filter.ts';
 import type { Span } from '../../base/diagnostic.ts';
 import { portsCover, type Coverage } from './coverage.ts';
 import type { LintFinding, LintRule } from './rule.ts';
+import { SENSITIVE } from '../services.ts';
 
 const TCP = 6;
 const ALL: PortRange = { First: 0, Last: 65_535 };
@@ -125,25 +126,6 @@ const allowAll: LintRule = {
   },
 };
 
-const SENSITIVE: ReadonlyMap<number, string> = new Map([
-  [22, 'SSH'],
-  [23, 'Telnet'],
-  [445, 'file sharing'],
-  [1433, 'SQL Server'],
-  [2375, 'Docker without TLS'],
-  [2379, 'etcd'],
-  [3306, 'MySQL'],
-  [3389, 'Remote Desktop'],
-  [5432, 'PostgreSQL'],
-  [5900, 'VNC'],
-  [6379, 'Redis'],
-  [6443, 'Kubernetes'],
-  [9200, 'Elasticsearch'],
-  [10250, 'kubelet'],
-  [11211, 'memcached'],
-  [27017, 'MongoDB'],
-]);
-
 const sensitivePort: LintRule = {
   code: 'lint/sensitive-port',
   severity: 'warning',
@@ -155,8 +137,8 @@ const sensitivePort: LintRule = {
         if (destination.selector.kind === 'self' || destination.selector.kind === 'internet') continue;
         const traffic = trafficTo(rule, destination);
         if (destination.selector.kind === 'any' && allTraffic(traffic)) continue;
-        const open = [...SENSITIVE].find(([port]) =>
-          trafficCovers(traffic, [{ protocol: TCP, ports: [{ First: port, Last: port }] }]),
+        const open = Object.entries(SENSITIVE).find(([port]) =>
+          trafficCovers(traffic, [{ protocol: TCP, ports: [{ First: Number(port), Last: Number(port) }] }]),
         );
         if (!open) continue;
         yield {
