@@ -22,6 +22,7 @@ interface Event {
   readonly pull_request?: {
     readonly number: number;
     readonly base: { readonly sha: string };
+    readonly head?: { readonly sha: string };
     readonly body?: string | null;
   };
 }
@@ -33,6 +34,12 @@ const readEvent = (): Event => {
     return {};
   }
 };
+
+const REPOSITORY = /^[\w.-]+\/[\w.-]+$/;
+
+/** The pages of the repository; only what can be part of a link as it is. */
+const webUrlOf = (server: string, repository: string): string | undefined =>
+  /^https?:\/\/[\w.-]+(?::\d+)?$/.test(server) && REPOSITORY.test(repository) ? `${server}/${repository}` : undefined;
 
 /** A path below the checkout; anything that leads out of it is refused. */
 const inside = (workspace: string, relative: string, what: string): string => {
@@ -52,11 +59,14 @@ const main = async (): Promise<void> => {
   const risk = input('fail-on-risk');
   if (!['', 'low', 'medium', 'high'].includes(risk)) throw new Error('«fail-on-risk» is low, medium or high');
   const nodesFile = input('nodes');
+  const repository = env['GITHUB_REPOSITORY'] ?? '';
   const given = input('base') || event.pull_request?.base.sha || event.before;
   const inputs: ReviewInputs = {
     workspace,
     folder,
     base: given === undefined || NO_COMMIT.test(given) ? undefined : given,
+    head: event.pull_request?.head?.sha ?? env['GITHUB_SHA'],
+    webUrl: webUrlOf(env['GITHUB_SERVER_URL'] ?? '', repository),
     pullRequest: event.pull_request?.number,
     nodes: nodesFile === '' ? undefined : readFileSync(inside(workspace, nodesFile, 'nodes'), 'utf8'),
     comment: input('comment') !== 'false',
@@ -68,9 +78,8 @@ const main = async (): Promise<void> => {
     nowMs: Date.now(),
   };
   const token = input('token');
-  const repository = env['GITHUB_REPOSITORY'] ?? '';
   const github =
-    token !== '' && /^[\w.-]+\/[\w.-]+$/.test(repository)
+    token !== '' && REPOSITORY.test(repository)
       ? connectGitHub({
           apiUrl: env['GITHUB_API_URL'] ?? 'https://api.github.com',
           repository,

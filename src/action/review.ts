@@ -2,7 +2,7 @@
 // the base of a pull request isn't in it, the files of the base over the API. It runs nothing of what it reads.
 
 import path from 'node:path';
-import { compareDiagnostics, hasErrors } from '../base/diagnostic.ts';
+import { compareDiagnostics, hasErrors, type Diagnostic } from '../base/diagnostic.ts';
 import { parseRevision } from '../base/ids.ts';
 import type { Outcome } from '../base/outcome.ts';
 import { accept } from '../base/outcome.ts';
@@ -12,7 +12,7 @@ import { lint } from '../review/lint/lint.ts';
 import { renderMarkdown } from '../review/markdown.ts';
 import { parseNodeList } from '../review/node-list.ts';
 import { planFindings } from '../review/plan-findings.ts';
-import { renderPlanMarkdown } from '../review/plan-markdown.ts';
+import { renderPlanMarkdown, type PlanMarkdownOptions } from '../review/plan-markdown.ts';
 import { summaryOf } from '../review/plan-words.ts';
 import { planChange, type Plan } from '../review/plan.ts';
 import type { Report } from '../review/report.ts';
@@ -20,7 +20,6 @@ import type { Risk } from '../review/risk.ts';
 import { renderSarif } from '../review/sarif.ts';
 import { imagineNodes, reviewTailnet } from '../review/tailnet.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
 import { readFolder } from '../source/folder.ts';
 import { readLocalRevision } from '../source/repository.ts';
 import { folderRevision, TAILNET_FILES } from '../source/tree.ts';
@@ -33,6 +32,9 @@ export interface ReviewInputs {
   readonly folder: string;
   /** The commit to compare with; absent on the first push of a branch. */
   readonly base: string | undefined;
+  /** The commit that is reviewed, and the address of the repository's pages: lines of the comment lead there. */
+  readonly head: string | undefined;
+  readonly webUrl: string | undefined;
   readonly pullRequest: number | undefined;
   /** The text of a list of nodes. */
   readonly nodes: string | undefined;
@@ -87,8 +89,21 @@ const fit = (text: string, limit: number): string =>
     ? text
     : `${text.slice(0, text.lastIndexOf('\n', limit - 100))}\n\n… the rest is in the job summary.\n`;
 
-const snapshotOf = (files: ReadonlyMap<string, Uint8Array>): Snapshot | undefined =>
-  compileSnapshot({ revision: parseRevision(folderRevision(files)) ?? folderRevision(files), files }).snapshot;
+const compileFiles = (files: ReadonlyMap<string, Uint8Array>): ReturnType<typeof compileSnapshot> =>
+  compileSnapshot({ revision: parseRevision(folderRevision(files)) ?? folderRevision(files), files });
+
+const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
+
+/** Where the files of both sides can be looked at. */
+const placesOf = ({ webUrl, base = '', head = '', folder }: ReviewInputs): PlanMarkdownOptions => {
+  if (webUrl === undefined || !COMMIT.test(base) || !COMMIT.test(head)) return {};
+  const path = folder === '' ? '' : `${folder.split('/').map(encodeURIComponent).join('/')}/`;
+  const at = (commit: string): string => `${webUrl}/blob/${commit}/${path}`;
+  return { places: { before: at(base), after: at(head) } };
+};
+
+/** The same finding on both sides: lines may have moved. */
+const keyOf = ({ code, message, span }: Diagnostic): string => JSON.stringify([code, message, span?.file]);
 
 /** Never throws on what the files hold; a fault is a bug. */
 export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | undefined): Promise<ReviewResult> => {
@@ -116,9 +131,12 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
     failures.push('The tailnet has warnings, and the input «strict» is set.');
 
   let plan: Plan | undefined;
+  const known = new Set<string>();
   if (compiled.snapshot && inputs.base !== undefined) {
     const base = await readBase(inputs, github);
-    const before = base.ok && base.value ? snapshotOf(base.value) : undefined;
+    const old = base.ok && base.value ? compileFiles(base.value) : undefined;
+    const before = old?.snapshot;
+    if (old) for (const finding of lint(old, inputs.nowMs).diagnostics) known.add(keyOf(finding));
     if (!base.ok) notices.push(`The base could not be read, so no difference is told: ${base.reason}`);
     else if (!base.value) notices.push('The base has no tailnet in this folder, so everything is new.');
     else if (!before) notices.push('The tailnet at the base has errors, so no difference is told.');
@@ -126,8 +144,9 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
     if (given && !given.ok) failures.push(given.reason);
     if (before) {
       const nodes = given?.ok ? given.value : imagineNodes(before, compiled.snapshot);
-      const [old, now] = [reviewTailnet(before, nodes), reviewTailnet(compiled.snapshot, nodes)];
-      plan = planChange(old, now, { imagined: given?.ok !== true });
+      plan = planChange(reviewTailnet(before, nodes), reviewTailnet(compiled.snapshot, nodes), {
+        imagined: given?.ok !== true,
+      });
       if (inputs.failOnRisk && RISKS.indexOf(plan.risk) >= RISKS.indexOf(inputs.failOnRisk)) {
         failures.push(`The risk is ${plan.risk}, and the input «fail-on-risk» is ${inputs.failOnRisk}.`);
       }
@@ -137,11 +156,21 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
     }
   }
 
+  // What the base had already is no news, unless it is what fails.
+  const fresh = diagnostics.filter(
+    (finding) => inputs.strict || finding.severity === 'error' || !known.has(keyOf(finding)),
+  );
+  if (fresh.length < diagnostics.length) {
+    const old = diagnostics.length - fresh.length;
+    notices.push(
+      `${old} ${old === 1 ? 'finding was' : 'findings were'} there before; tailplane lint shows all of them.`,
+    );
+  }
   // On the lines of the pull request stand what is wrong and what the change gives and takes.
-  const told: Report = { ...report, diagnostics: [...diagnostics, ...(plan ? planFindings(plan) : [])] };
+  const told: Report = { ...report, diagnostics: [...fresh, ...(plan ? planFindings(plan) : [])] };
   const parts = [
-    ...(plan ? [renderPlanMarkdown(plan)] : []),
-    ...(diagnostics.length > 0 ? [renderMarkdown(report)] : []),
+    ...(plan ? [renderPlanMarkdown(plan, placesOf(inputs))] : []),
+    ...(fresh.length > 0 ? [renderMarkdown({ ...report, diagnostics: fresh })] : []),
     ...(!plan && diagnostics.length === 0 ? ['### Tailplane: nothing to report\n'] : []),
     ...notices.map((notice) => `> ${notice}\n`),
   ];

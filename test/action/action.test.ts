@@ -100,6 +100,7 @@ const runAction = async (
     GITHUB_OUTPUT: file('output'),
     GITHUB_REPOSITORY: 'o/r',
     GITHUB_API_URL: apiUrl,
+    GITHUB_SERVER_URL: 'https://code.example.com',
     ...Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value])),
   };
   const { code, stdout } = await new Promise<{ code: number; stdout: string }>((resolve) => {
@@ -121,7 +122,7 @@ const files = (policy: string) => ({
   'net/users.json5': USERS,
   'net/policy.json5': policy,
 });
-const pullRequest = { pull_request: { number: 7, base: { sha: 'b'.repeat(40) } } };
+const pullRequest = { pull_request: { number: 7, base: { sha: 'b'.repeat(40) }, head: { sha: 'c'.repeat(40) } } };
 
 test('the bundle is what the sources make', () => {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-bundle-'));
@@ -150,12 +151,14 @@ test('a pull request gets one comment, which is kept up to date', async (t) => {
   assert.ok(comment.startsWith(MARKER));
   assert.match(
     comment,
-    /#### Who gains access\n\n- 🟢 `bob@example\.com` → `tag:web`&#58; tcp 443<br><sub>rule 1 of grants/,
+    /#### Who gains access\n\n- ➕ `bob@example\.com` → `tag:web`&#58; tcp 443 .*<br><sub>rule 1 of grants, \[policy\.json5[^\]]*4\]\(https:\/\/code\.example\.com\/o\/r\/blob\/c{40}\/net\/policy\.json5#L4\)<\/sub>/,
   );
+  assert.doesNotMatch(comment, /missing-tests/, 'what the base had already is no news');
+  assert.match(first.stdout, /::notice title=tailplane::1 finding was there before/);
   assert.match(first.output, /^risk=low\n/m);
   assert.match(
     first.stdout,
-    /^::notice file=net\/policy\.json5,line=4,.*bob@example\.com may now reach tag:web: tcp 443\./m,
+    /^::notice file=net\/policy\.json5,line=4,.*bob@example\.com may now reach tag:web: tcp 443 \(HTTPS\)\./m,
   );
   assert.match(first.summary, /Who gains access/);
   assert.doesNotMatch(first.stdout + first.summary, /secret-token/);
