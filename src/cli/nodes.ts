@@ -1,7 +1,8 @@
 // `tailplane nodes`: the machines that are registered.
 
 import type { Command } from 'commander';
-import type { NodeAnswer } from '../http/answers.ts';
+import type { NodeAnswer, NodeDetails } from '../http/answers.ts';
+import { registerNodePing } from './node-ping.ts';
 import { plain, relativeTime, table } from './output.ts';
 import type { Output } from './output.ts';
 import { serverOf } from './server.ts';
@@ -16,7 +17,19 @@ const stateOf = (node: NodeAnswer, out: Output): string => {
 
 const ago = (time: string | null): string => (time === null ? '-' : relativeTime(Date.parse(time), Date.now()));
 
-const details = (node: NodeAnswer, out: Output): string => {
+const updateOf = ({ update }: NodeDetails, out: Output): string => {
+  if (update === null) return '';
+  return out.style(
+    update.urgent ? 'red' : 'yellow',
+    `; ${update.release} is there${update.urgent ? ', for its security' : ''}`,
+  );
+};
+
+/** The first warning beside the word «health», the others below it. */
+const healthRows = ({ health }: NodeDetails): readonly (readonly [string, string])[] =>
+  health.map(({ warning, text, since }, i) => [i === 0 ? 'health' : '', `${plain(text)} (${plain(warning)}${since === null ? '' : `, ${ago(since)}`})`]); // prettier-ignore
+
+const details = (node: NodeDetails, out: Output): string => {
   const rows: readonly (readonly [string, string])[] = [
     ['name', `${plain(node.fqdn)} (its own name: ${plain(node.hostname)})`],
     ['id', `${node.id} (${node.stableId})`],
@@ -26,7 +39,8 @@ const details = (node: NodeAnswer, out: Output): string => {
     ['last seen', node.online ? 'now' : ago(node.lastSeen)],
     ['joined', `${node.created} (${ago(node.created)})`],
     ['key expires', node.expires === null ? 'never' : `${node.expires} (${ago(node.expires)})`],
-    ['client', plain(`${node.version} on ${node.os}`)],
+    ['client', `${plain(`${node.version} on ${node.os}`)}${updateOf(node, out)}`],
+    ...healthRows(node),
     ['advertises', plain(node.advertisedRoutes.join(' ')) || '-'],
     ['approved', node.approvedRoutes.join(' ') || '-'],
     ['home relay', node.homeRelay === 0 ? '-' : String(node.homeRelay)],
@@ -83,9 +97,11 @@ export const registerNodes = (program: Command): void => {
     .addHelpText('after', '\nExample:\n  tailplane nodes show laptop')
     .action(async (node: string, _options: unknown, command: Command) => {
       const { admin, out } = serverOf(command);
-      const found = await admin.get<NodeAnswer>(`/nodes/${encodeURIComponent(node)}`);
+      const found = await admin.get<NodeDetails>(`/nodes/${encodeURIComponent(node)}`);
       out.show(found, () => details(found, out));
     });
+
+  registerNodePing(nodes, which);
 
   nodes
     .command('expire')

@@ -8,6 +8,7 @@ import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import type { Random } from '../keys/crypto.ts';
 import { encodeMessage, encodeRawFrame } from '../wire/framing.ts';
 import type { PingRequest } from '../wire/map.ts';
+import { decodePingResult } from '../wire/ping.ts';
 import type { Call } from './connection.ts';
 import type { Control, ControlLimits } from './ports.ts';
 import type { Presence } from './presence.ts';
@@ -17,7 +18,7 @@ const TOKEN_BYTES = 20;
 const OFFLINE = refuse('control/offline', 'The node is not connected.');
 const SILENT = refuse('control/silent', 'The node did not answer in time.');
 
-export interface Callbacks extends Pick<Control, 'callNode'> {
+export interface Callbacks extends Pick<Control, 'callNode' | 'pingPeer'> {
   readonly ping: (node: NodeId, withinMs?: number) => ReturnType<Control['ping']>;
   /** Takes a client's answer. */
   readonly handle: (call: Call) => Promise<void>;
@@ -63,7 +64,12 @@ export const createCallbacks = (
       const answer = await ask(node, {}, withinMs);
       return answer.ok ? accept(now() - startMs) : answer;
     },
-    callNode: (node, request) => ask(node, { Types: 'c2n', Payload: formatBase64(request) }, limits.callMs),
+    callNode: (node, request, withinMs = limits.callMs) =>
+      ask(node, { Types: 'c2n', Payload: formatBase64(request) }, withinMs),
+    pingPeer: async (node, kind, address) => {
+      const answer = await ask(node, { Types: kind, IP: address }, limits.peerPingMs);
+      return answer.ok ? decodePingResult(answer.value) : answer;
+    },
     handle: async (call) => {
       const question = questions.get(call.path.slice(PATH.length));
       const session = question && presence.sessionOf(question.node);

@@ -6,6 +6,7 @@ import { createRoom, openConnection, type Call, type Connection, type Handler } 
 import { createErrands } from './errand.ts';
 import { farewellOf } from './farewell.ts';
 import { keyAnswerOf } from './key.ts';
+import { createHealth } from './health.ts';
 import { createLiveness } from './liveness.ts';
 import { createLogins } from './logins.ts';
 import { createMapHandler } from './map.ts';
@@ -40,6 +41,9 @@ export const DEFAULT_LIMITS: ControlLimits = {
   loginMs: 15 * 60_000,
   pingMs: 15_000,
   callMs: 60_000,
+  peerPingMs: 5_000,
+  healthAfterMs: 20_000,
+  healthEveryMs: 120_000,
 };
 
 /** How long work may keep the event loop from its sockets. */
@@ -67,11 +71,12 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const logins = createLogins({ now, random, registry, standing, snapshot, url, loginMs });
   const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
   const callbacks = createCallbacks(presence, random, now, limits);
+  const health = createHealth({ now, registry, presence, callbacks, wheel, limits, note });
   const liveness = createLiveness({ netmap, presence, callbacks, limits, registry, note });
-  const errands = createErrands({ now, snapshot, netmap, standing, note, publishDns: ports.publishDns });
+  const errands = createErrands({ now, snapshot, netmap, standing, health, note, publishDns: ports.publishDns });
   const shared = { now, netmap, presence, scheduler, standing, observer, limits, meter, note };
   const register = createRegisterHandler({ ...shared, registry, snapshot, logins });
-  const map = createMapHandler({ ...shared, outbox, wheel });
+  const map = createMapHandler({ ...shared, outbox, wheel, health });
 
   const routes = new Map<string, Route>([
     ['/machine/register', { method: 'POST', handler: register }],
@@ -163,6 +168,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
       if (change.kind !== 'node-removed') continue;
       const { node, cause } = change;
       note('info', 'node removed', { ...noteNode(node), cause });
+      health.forget(node.id);
       const session = presence.sessionOf(node.id);
       if (cause !== 'logout') session?.send(farewellOf(node, netmap, snapshot()), now());
       session?.end();
@@ -182,6 +188,9 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     sessions: () => [...presence.sessions()].map((session) => session.status()),
     ping: (node) => callbacks.ping(node),
     callNode: callbacks.callNode,
+    pingPeer: callbacks.pingPeer,
+    askHealth: health.ask,
+    healthOf: health.warningsOf,
     approveLogin: logins.approveLogin,
     denyLogin: logins.denyLogin,
     sshChecks: ssh.sshChecks,
@@ -189,6 +198,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     gauges: () => ({
       control_connections: connections.size,
       control_online: presence.online(),
+      control_unhealthy_clients: health.unhealthy(),
       control_waiting_handshakes: scheduler.waiting('handshake'),
       control_waiting_registrations: scheduler.waiting('registration'),
       control_waiting_maps: scheduler.waiting('map'),

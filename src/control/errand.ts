@@ -18,6 +18,7 @@ import {
 import type { Call, Handler } from './connection.ts';
 import { createChallengeErrand } from './challenge.ts';
 import { noteNode, type DnsPublisher, type MapSource, type Note } from './ports.ts';
+import type { Health } from './health.ts';
 import type { Standing } from './standing.ts';
 
 export interface ErrandPorts {
@@ -25,6 +26,7 @@ export interface ErrandPorts {
   readonly snapshot: () => Snapshot;
   readonly netmap: MapSource;
   readonly standing: Standing;
+  readonly health: Pick<Health, 'report'>;
   readonly note: Note;
   readonly publishDns: DnsPublisher | undefined;
 }
@@ -94,8 +96,7 @@ export const createErrands = (ports: ErrandPorts): Errands => {
       call.answer(403, 'attributes of machines are declared in the tailnet, in nodes.json5'),
     ),
     health: errand(decodeHealthChangeRequest, (call, request, node) => {
-      if (request.Error !== undefined)
-        note('info', 'client health', { ...noteNode(node), subsystem: request.Subsys, error: request.Error });
+      ports.health.report(node, request.Subsys, request.Error);
       call.answer(204);
     }),
     recordingFailed: errand(decodeRecordingFailure, (call, request, node) => {

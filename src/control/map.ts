@@ -6,6 +6,7 @@ import { OLDEST_VERSION } from '../wire/capability.ts';
 import { homeRegionOf } from '../wire/hostinfo.ts';
 import { decodeMapRequest, type MapRequest } from '../wire/map.ts';
 import type { Call } from './connection.ts';
+import type { Health } from './health.ts';
 import type { Outbox } from './outbox.ts';
 import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
@@ -24,6 +25,7 @@ export interface MapPorts {
   readonly wheel: Wheel;
   readonly standing: Standing;
   readonly observer: Observer;
+  readonly health: Pick<Health, 'heard'>;
   readonly limits: ControlLimits;
   readonly meter: Meter;
   readonly note: Note;
@@ -57,7 +59,7 @@ const streamObservationOf = (request: MapRequest, node: NodeRecord): Partial<Obs
 };
 
 export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void>) => {
-  const { limits, netmap, now, observer, outbox, presence, scheduler, standing, wheel } = ports;
+  const { health, limits, netmap, now, observer, outbox, presence, scheduler, standing, wheel } = ports;
 
   const keepAlive = (session: Session): void => {
     const jitterMs = Math.random() * (limits.keepAliveMs / 5);
@@ -80,6 +82,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
       // In this order, so that everything is in the first message.
       observer.observe(node, streamObservationOf(request, node));
       presence.arrive(session);
+      health.heard(node.id, request.DiscoKey !== node.discoKey);
     }
     keepAlive(session);
     const leaveQueue = scheduler.enter('map', peer.machineKey, () => {
@@ -133,6 +136,7 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
     if (request.Stream) stream(call, request, node);
     else if (request.OmitPeers && !request.ReadOnly) {
       observer.observe(node, observationOf(request));
+      health.heard(node.id, false);
       call.answer(200);
     } else once(call, request, node);
   };

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+import type { Address } from '../base/address.ts';
 import type { Login, NodeId, StableId, Tag } from '../base/ids.ts';
 import type { Outcome } from '../base/outcome.ts';
 import type { Crypto, Random } from '../keys/crypto.ts';
@@ -13,6 +14,8 @@ import type { LoginId, LoginRecord, NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
+import type { HealthWarning } from '../wire/health.ts';
+import type { PingKind, PingResult } from '../wire/ping.ts';
 
 /** The part of the live tailnet that control uses. */
 export type MapSource = Pick<
@@ -93,6 +96,11 @@ export interface ControlLimits {
   /** How long a client has to answer a ping, and a call into it. */
   readonly pingMs: number;
   readonly callMs: number;
+  /** How long a client has to ping a peer. It says nothing of one that fails, which it does after ten seconds. */
+  readonly peerPingMs: number;
+  /** How long after a client said something it is asked for its health, and how often at most. */
+  readonly healthAfterMs: number;
+  readonly healthEveryMs: number;
 }
 
 /** A map stream that is open, for `tailplane debug sessions`. */
@@ -149,7 +157,14 @@ export interface Control {
   /** Milliseconds until the client answered over its map stream; a refusal if it is not there or stays silent. */
   readonly ping: (node: NodeId) => Promise<Outcome<number>>;
   /** Runs a raw HTTP/1.1 request inside the client (protocol: c2n) and gives its raw answer. */
-  readonly callNode: (node: NodeId, request: Uint8Array) => Promise<Outcome<Uint8Array>>;
+  readonly callNode: (node: NodeId, request: Uint8Array, withinMs?: number) => Promise<Outcome<Uint8Array>>;
+
+  /** Has the client ping a peer. Refused if it is not there or says nothing, which is what it does when a ping fails. */
+  readonly pingPeer: (node: NodeId, kind: PingKind, address: Address) => Promise<Outcome<PingResult>>;
+  /** What the client says is wrong with it; asks it where it can be asked. */
+  readonly askHealth: (node: NodeId, withinMs: number) => Promise<Outcome<readonly HealthWarning[]>>;
+  /** The same as last heard. */
+  readonly healthOf: (node: NodeId) => readonly HealthWarning[];
 
   /** Logins in progress are in the registry's view; here a person decides about one. */
   readonly approveLogin: (id: LoginId, decision: LoginDecision) => Promise<Outcome<NodeRecord>>;

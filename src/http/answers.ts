@@ -58,6 +58,48 @@ export interface RouteAnswer {
   readonly state: RouteState;
 }
 
+/** One machine more closely. */
+export interface NodeDetails extends NodeAnswer {
+  /** The release that tailnet.json5 asks for, where the machine runs an older one. */
+  readonly update: { readonly release: string; readonly urgent: boolean } | null;
+  /** What the client says is wrong with it. */
+  readonly health: readonly HealthAnswer[];
+}
+
+export interface HealthAnswer {
+  readonly warning: string;
+  readonly severity: string;
+  readonly text: string;
+  readonly since: string | null;
+}
+
+export interface PingAnswer {
+  readonly node: string;
+  readonly id: number;
+  /** Where its connection comes from; null: it has none. */
+  readonly from: string | null;
+  readonly version: string;
+  readonly homeRelay: number;
+  readonly lastSeen: string | null;
+  /** The machine that it pinged in turn. */
+  readonly to: string | null;
+  readonly steps: readonly PingStep[];
+  /** Whether every step was answered. */
+  readonly ok: boolean;
+}
+
+export interface PingStep {
+  /** `stream` and `call` are asked by the server; the others are pings of the machine to the other one. */
+  readonly what: 'stream' | 'call' | 'disco' | 'TSMP' | 'ICMP';
+  readonly ok: boolean;
+  readonly roundTripMs: number | null;
+  /** `direct`, `relay` or `peer relay`; null where the client doesn't say. */
+  readonly path: string | null;
+  /** An address, or the code of a region. */
+  readonly via: string | null;
+  readonly problem: string | null;
+}
+
 export interface KeyAnswer {
   readonly id: string;
   readonly user: string | null;

@@ -4,8 +4,8 @@
 
 import { isOlderRelease, parseRelease } from '../base/release.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
-import { readsUpdatesFromAttribute } from '../wire/capability.ts';
-import type { ClientVersion } from '../wire/map.ts';
+import { missesClientVersion, readsUpdatesFromAttribute } from '../wire/capability.ts';
+import type { ClientVersion, DisplayMessage } from '../wire/map.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { MessageBuilder } from './fragment.ts';
 
@@ -24,6 +24,15 @@ export const clientVersionOf = ({ tailnet }: Snapshot, running: unknown): Client
   };
 };
 
+/** Names our message among those that a client shows. */
+const MESSAGE = 'update';
+
+const messageOf = ({ LatestVersion: latest, UrgentSecurityUpdate: urgent }: ClientVersion): DisplayMessage => ({
+  Title: urgent ? 'Security update available' : 'Update available',
+  Text: `Tailscale ${latest} is available${urgent ? ', and fixes the security of this one' : ''}.`,
+  Severity: urgent ? 'medium' : 'low',
+});
+
 /** Writes what differs from `sent`, and gives what is sent from now on. */
 export const writeAdvice = (
   snapshot: Snapshot,
@@ -32,12 +41,17 @@ export const writeAdvice = (
   sent: string,
   to: MessageBuilder,
 ): string => {
-  const version = JSON.stringify(clientVersionOf(snapshot, running));
+  const hint = clientVersionOf(snapshot, running);
+  const version = JSON.stringify(hint);
   const updates = snapshot.tailnet.nodes.autoUpdate && !readsUpdatesFromAttribute(capver);
   const advice = `${version}${updates ? '+' : ''}`;
   if (advice === sent) return sent;
   to.field('ClientVersion');
   to.text(version);
+  if (missesClientVersion(capver) && (!hint.RunningLatest || sent.includes('LatestVersion'))) {
+    to.field('DisplayMessages');
+    to.text(JSON.stringify({ [MESSAGE]: hint.RunningLatest ? null : messageOf(hint) }));
+  }
   if (updates) {
     to.field('DefaultAutoUpdate');
     to.text('true');

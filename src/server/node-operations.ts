@@ -2,8 +2,10 @@
 
 import { refuse, accept } from '../base/outcome.ts';
 import type { Outcome } from '../base/outcome.ts';
+import type { Control } from '../control/ports.ts';
 import type { AdminOperation, AdminRequest } from '../http/admin.ts';
-import type { NodeAnswer } from '../http/answers.ts';
+import type { NodeAnswer, NodeDetails } from '../http/answers.ts';
+import { clientVersionOf } from '../netmap/advice.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { RegistryEvent } from '../registry/event.ts';
 import { formatNodeList } from '../review/node-list.ts';
@@ -64,7 +66,32 @@ export const findNode = (parts: Parts, name: string): NodeRecord | undefined => 
   return found.length === 1 ? found[0] : undefined;
 };
 
-export const nodeOperations = (parts: Parts): readonly AdminOperation[] => {
+/** How long `nodes show` waits for a client to say how it is. */
+const HEALTH_MS = 2_000;
+
+export const nodeOperations = (
+  parts: Parts,
+  control: Pick<Control, 'askHealth' | 'healthOf'>,
+): readonly AdminOperation[] => {
+  const detailsOf = async (node: NodeRecord): Promise<Outcome<NodeDetails>> => {
+    const asked = await control.askHealth(node.id, HEALTH_MS);
+    const health = asked.ok ? asked.value : control.healthOf(node.id);
+    const hint = clientVersionOf(parts.snapshot(), node.hostinfo['IPNVersion']);
+    return accept({
+      ...describeNode(parts, node),
+      update:
+        hint.LatestVersion === undefined
+          ? null
+          : { release: hint.LatestVersion, urgent: hint.UrgentSecurityUpdate === true },
+      health: health.map(({ code, severity, text, sinceMs }) => ({
+        warning: code,
+        severity,
+        text,
+        since: sinceMs === undefined ? null : time(sinceMs),
+      })),
+    });
+  };
+
   const withNode =
     (run: (node: NodeRecord, request: AdminRequest) => Outcome<unknown> | Promise<Outcome<unknown>>) =>
     (request: AdminRequest): Outcome<unknown> | Promise<Outcome<unknown>> => {
@@ -88,7 +115,7 @@ export const nodeOperations = (parts: Parts): readonly AdminOperation[] => {
       run: () => accept([...parts.registry.view.nodes.values()].map((node) => describeNode(parts, node))),
     },
     { method: 'get', path: '/nodes/export', run: () => accept(formatNodeList(parts.registry.view.nodes.values())) },
-    { method: 'get', path: '/nodes/:node', run: withNode((node) => accept(describeNode(parts, node))) },
+    { method: 'get', path: '/nodes/:node', run: withNode(detailsOf) },
     {
       method: 'post',
       path: '/nodes/:node/expire',

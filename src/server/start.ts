@@ -44,6 +44,7 @@ import { loginOperations } from './login-operations.ts';
 import { loginPage } from './login-page.ts';
 import { isLoopback } from './newcomers.ts';
 import { nodeOperations } from './node-operations.ts';
+import { pingOperations } from './ping-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
@@ -427,7 +428,8 @@ const assemble = async (
     handlerOf(
       createAdminApp({
         operations: [
-          ...nodeOperations(parts),
+          ...nodeOperations(parts, control),
+          ...pingOperations(parts, control),
           ...routeOperations(parts),
           ...keyOperations(parts),
           ...credentialOperations(parts),

@@ -30,8 +30,15 @@ export const releaseOf = (version: CapabilityVersion): string | undefined =>
 
 /** From here on a client takes added and removed peers, packet filters and profiles without rebuilding its whole netmap. */
 export const understandsIncrementalPeers = (version: CapabilityVersion): boolean => version >= 141;
+/** From here on a client answers what is wrong with it; clients before v1.90 report it by themselves. */
+export const answersHealthCall = (version: CapabilityVersion): boolean => version >= 128;
 /** From here on the default of automatic updates is a node attribute; before, a field of the map. */
 export const readsUpdatesFromAttribute = (version: CapabilityVersion): boolean => version >= 131;
+/**
+ * From v1.92 to v1.102 a client listens for the newest release in the wrong place (ipnlocal/local.go, onClientVersion) and never hears
+ * of it; such a client is shown a message instead.
+ */
+export const missesClientVersion = (version: CapabilityVersion): boolean => version >= 131 && version <= 142;
 /** From here on 429 with Retry-After slows registration down. */
 export const understandsRegisterRetry = (version: CapabilityVersion): boolean => version >= 137;
 /**

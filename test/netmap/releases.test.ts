@@ -55,12 +55,27 @@ const open = (snapshot: Snapshot, ...capvers: readonly number[]) => {
 };
 
 test('a newly declared release is told to clients at once, in a field of its own', () => {
-  const { tailnet, read } = open(snapshotOf({}), 142);
+  const { tailnet, read } = open(snapshotOf({}), 130);
   assert.deepEqual(read()[0]?.['ClientVersion'], LATEST);
   tailnet.setSnapshot(snapshotOf({ latest: '1.102.3' }));
   assert.deepEqual(read()[0], { ClientVersion: UPDATE });
   tailnet.setSnapshot(snapshotOf({ latest: '1.102.3', secureFrom: '1.80.0' }));
   assert.equal(read()[0], undefined, 'nothing new for this one');
+});
+
+test('from v1.92 to v1.102, which don’t hear of it, clients are shown a message as well', () => {
+  const { tailnet, read } = open(snapshotOf({ latest: '1.102.3' }), 131, 142, 143);
+  const message = { Title: 'Update available', Text: 'Tailscale 1.102.3 is available.', Severity: 'low' };
+  assert.deepEqual(
+    read().map((first) => first?.['DisplayMessages']),
+    [{ update: message }, { update: message }, undefined],
+  );
+  tailnet.setSnapshot(snapshotOf({ latest: '1.102.3', secureFrom: '1.100.0' }));
+  const urgent = { Title: 'Security update available', Text: 'Tailscale 1.102.3 is available, and fixes the security of this one.', Severity: 'medium' }; // prettier-ignore
+  assert.deepEqual(read()[1]?.['DisplayMessages'], { update: urgent });
+  tailnet.setSnapshot(snapshotOf({ latest: '1.90.9' }));
+  const gone = { ClientVersion: LATEST, DisplayMessages: { update: null } };
+  assert.deepEqual(read(), [gone, gone, { ClientVersion: LATEST }]);
 });
 
 test('automatic updates are an attribute for new clients and a field for old ones', () => {
