@@ -51,7 +51,7 @@ export const writeParts = (
   cut: boolean,
   to: MessageBuilder,
 ): void => {
-  const { population, dns, snapshot } = world;
+  const { population, snapshot } = world;
   if ((dirty & PART.self) !== 0) {
     const { text, key } = selfTexts(world, entry);
     const version = digest(key);
@@ -78,14 +78,13 @@ export const writeParts = (
   // The name of the node itself is in it.
   if ((dirty & (PART.dns | PART.self)) !== 0) {
     const names = snapshot.tailnet.features.https ? JSON.stringify([entry.node.fqdn]) : '';
-    const personal = world.personalDns(entry);
-    const version = `${personal === undefined ? dns.version : digest(personal)}${names}`;
+    const { version: shared, fragment, more } = world.dnsOf(entry);
+    const version = `${shared}${digest(more)}${names}`;
     if (sent.dns !== version) {
       sent.dns = version;
       to.field('DNSConfig');
-      if (personal === undefined) to.fragment(dns.fragment);
-      else to.text(personal);
-      to.text(names === '' ? '}' : `,"CertDomains":${names}}`);
+      to.fragment(fragment);
+      to.text(names === '' ? `${more}}` : `${more},"CertDomains":${names}}`);
     }
   }
   if ((dirty & PART.filter) !== 0) {

@@ -13,13 +13,12 @@ import { nextDnsAddress, profileNameservers, type NextDns } from './nextdns.ts';
 import { flattenRecords } from './records.ts';
 import type { NodeAddresses } from './records.ts';
 
-/** The same for every node but for what NextDNS is told, and the app connectors that it sees; `CertDomains` is added for each. */
-export const dnsConfigOf = (
+/** Whom a node asks for which names: the same for every node but for what NextDNS is told, and the app connectors that it sees. */
+export const resolversOf = (
   { dns, tailnet }: Snapshot,
-  nodeAddresses: NodeAddresses = () => [],
   personal: NextDns = {},
   apps: DnsConfig['Routes'] = {},
-): DnsConfig => {
+): Pick<DnsConfig, 'Resolvers' | 'FallbackResolvers' | 'Routes'> => {
   const resolverOf = ({ address, useWithExitNode }: Pick<Nameserver, 'address' | 'useWithExitNode'>): Resolver => ({
     Addr: nextDnsAddress(address, personal),
     ...(useWithExitNode && { UseWithExitNode: true }),
@@ -32,11 +31,17 @@ export const dnsConfigOf = (
   for (const { suffix, nameservers } of dns.splitDns) routes[`${suffix}.`] = nameservers.map(resolverOf);
   Object.assign(routes, apps);
   if (dns.magicDns) routes[`${tailnet.baseDomain}.`] = [];
-  const records = flattenRecords(dns.extraRecords, nodeAddresses);
-  const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;
   return {
     ...(nameservers.length > 0 && (override ? { Resolvers: nameservers } : { FallbackResolvers: nameservers })), // prettier-ignore
     ...(Object.keys(routes).length > 0 && { Routes: routes }),
+  };
+};
+
+/** What a node answers by itself: the same for every node. */
+export const answersOf = ({ dns, tailnet }: Snapshot, nodeAddresses: NodeAddresses): DnsConfig => {
+  const records = flattenRecords(dns.extraRecords, nodeAddresses);
+  const domains = dns.magicDns ? [tailnet.baseDomain, ...dns.searchDomains] : dns.searchDomains;
+  return {
     ...(domains.length > 0 && { Domains: [...new Set(domains)] }),
     ...(dns.magicDns && { Proxied: true }),
     ...(records.length > 0 && { ExtraRecords: records }),
@@ -44,6 +49,12 @@ export const dnsConfigOf = (
     ExitNodeFilteredSet: [`.${tailnet.baseDomain}`],
   };
 };
+
+/** The two together, as most nodes are sent them; `CertDomains` is added for each. */
+export const dnsConfigOf = (snapshot: Snapshot, nodeAddresses: NodeAddresses = () => []): DnsConfig => ({
+  ...answersOf(snapshot, nodeAddresses),
+  ...resolversOf(snapshot),
+});
 
 const derpNodeOf = (regionId: number, node: DeclaredDerpNode): DerpNode => ({
   Name: node.name,

@@ -20,7 +20,7 @@ import { createBudget, encodeFragment } from './fragment.ts';
 import type { Fragment, FragmentBudget } from './fragment.ts';
 import { createGathered } from './gathered.ts';
 import type { Gathered } from './gathered.ts';
-import { nextDnsOf, usesNextDns, type NextDns } from './nextdns.ts';
+import { nextDnsOf, usesNextDns } from './nextdns.ts';
 import type { Order } from './order.ts';
 import { createOwners } from './owners.ts';
 import type { Owners } from './owners.ts';
@@ -28,7 +28,7 @@ import { createPages } from './pages.ts';
 import type { Pages } from './pages.ts';
 import type { ResolvedNode } from './resolve.ts';
 import { aliasedNodes } from './records.ts';
-import { derpMapOf, dnsConfigOf } from './settings.ts';
+import { answersOf, derpMapOf, dnsConfigOf, resolversOf } from './settings.ts';
 
 /** A part of a map that is the same for many. */
 export interface SharedPart {
@@ -68,8 +68,8 @@ export interface World {
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
-  /** DNS with what is different for one node: NextDNS and app connectors; undefined where neither plays a part. */
-  personalDns: (entry: Entry) => string | undefined;
+  /** DNS of one node: what it shares with others, and whom it asks where that is its own. */
+  dnsOf: (entry: Entry) => SharedPart & { readonly more: string };
   /** Machines that are asked for the names of applications. */
   readonly connectors: Map<NodeId, Connector>;
   /** Names of nodes that records in dns.json5 are aliases of. */
@@ -146,17 +146,22 @@ export const readDns = (world: World): boolean => {
   const { snapshot } = world;
   const addressesOf = (fqdn: string): readonly Address[] => found.get(fqdn) ?? [];
   // Open at the end: each node adds the names that it may have certificates for.
-  const textOf = (personal?: NextDns, apps?: DnsConfig['Routes']): string =>
-    JSON.stringify(dnsConfigOf(snapshot, addressesOf, personal, apps)).slice(0, -1);
+  const shared = (config: DnsConfig): SharedPart => sharedPart(JSON.stringify(config).slice(0, -1));
+  const common = { ...shared(dnsConfigOf(snapshot, addressesOf)), more: '' };
+  world.dns = common;
+  // Records can be many; who is asked something of its own shares them all the same.
+  let answers: SharedPart | undefined;
   const isDeclared = usesNextDns(snapshot.dns);
-  world.dns = sharedPart(textOf());
-  world.personalDns = ({ id, node }) => {
+  world.dnsOf = ({ id, node }) => {
     const { population } = world;
-    if (population.node(id) === undefined) return undefined;
+    if (population.node(id) === undefined) return common;
     const caps = population.capsFor(id);
     const personal = nextDnsOf(caps, isDeclared, node);
     const apps = appRoutesOf(world, id, caps);
-    return personal || apps ? textOf(personal, apps) : undefined;
+    if (!personal && !apps) return common;
+    const own = JSON.stringify(resolversOf(snapshot, personal, apps)).slice(1, -1);
+    answers ??= shared(answersOf(snapshot, addressesOf));
+    return { ...answers, more: own === '' ? '' : `,${own}` };
   };
   return world.dns.version !== version;
 };
@@ -199,7 +204,7 @@ export const createWorld = (
     publicRegions: [],
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
-    personalDns: () => undefined,
+    dnsOf: () => ({ ...world.dns, more: '' }),
     connectors: new Map(),
     aliasedNodes: new Set(),
     seenBy: (id) => {
