@@ -9,9 +9,11 @@ import type { Presence } from './presence.ts';
 
 /** One question may get lost in a busy machine. */
 const MISSES = 2;
+/** How many rounds a router has to come back after a start of the server. */
+const RETURN_ROUNDS = 5;
 
 export interface LivenessPorts {
-  readonly netmap: Pick<MapSource, 'sharingRouters' | 'setSilent'>;
+  readonly netmap: Pick<MapSource, 'sharingRouters' | 'setSilent' | 'isOnline'>;
   readonly presence: Pick<Presence, 'sessionOf'>;
   readonly callbacks: Pick<Callbacks, 'ping'>;
   readonly registry: Registry;
@@ -46,11 +48,26 @@ export const createLiveness = (ports: LivenessPorts): { readonly close: () => vo
     }
   };
 
+  /**
+   * After a start of the server, nodes that were there before count as online for a while. A router that takes longer than most
+   * clients need to connect again is passed over, if another one is there.
+   */
+  const awaitReturn = (node: NodeId): void => {
+    const missed = (misses.get(node) ?? 0) + 1;
+    misses.set(node, missed);
+    if (missed < RETURN_ROUNDS) return;
+    netmap.setSilent(node, true);
+    if (missed === RETURN_ROUNDS) tell(node, 'router did not return');
+  };
+
   const round = (): void => {
     const routers = netmap.sharingRouters();
     for (const node of misses.keys()) if (!routers.has(node)) misses.delete(node);
     for (const node of routers) {
-      if (!presence.sessionOf(node)) continue;
+      if (!presence.sessionOf(node)) {
+        if (netmap.isOnline(node)) awaitReturn(node);
+        continue;
+      }
       probe(node).catch((fault: unknown) => note('error', 'probe failed', { fault }));
     }
   };

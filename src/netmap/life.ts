@@ -6,7 +6,11 @@ import { isExitRoute, type Prefix } from '../base/address.ts';
 import type { NodeId } from '../base/ids.ts';
 import type { ResolvedNode } from './resolve.ts';
 
+/** Since when routers carry their subnets: a count that only grows. */
+export type RouterOrder = ReadonlyMap<NodeId, ReadonlyMap<Prefix, number>>;
+
 export interface Life {
+  readonly order: () => RouterOrder;
   readonly isOnline: (id: NodeId) => boolean;
   readonly online: () => number;
   readonly setOnline: (id: NodeId, online: boolean) => void;
@@ -18,47 +22,60 @@ export interface Life {
   readonly forget: (id: NodeId) => void;
 }
 
-export const createLife = (): Life => {
+/** `before`: the order when the server last stopped, as its stop is no break. `onOrder` is called when it changes. */
+export const createLife = (before: RouterOrder = new Map(), onOrder: () => void = () => undefined): Life => {
   const online = new Set<NodeId>();
   const silent = new Set<NodeId>();
   /** Of routers that are alive: since when they carry each route. A count and no time, as clocks are set back. */
   const carried = new Map<NodeId, ReadonlyMap<Prefix, number>>();
-  let turn = 0;
+  /** Of routers that have not been seen since the start. */
+  const remembered = new Map(before);
+  let turn = Math.max(0, ...Array.from(before.values(), (routes) => Math.max(0, ...routes.values())));
   const isAlive = (id: NodeId): boolean => online.has(id) && !silent.has(id);
 
   return {
+    order: () => carried,
     isOnline: (id) => online.has(id),
     online: () => online.size,
     setOnline: (id, now) => {
       if (now) online.add(id);
-      else online.delete(id);
+      else {
+        online.delete(id);
+        remembered.delete(id);
+      }
     },
     setSilent: (id, now) => {
-      if (now) silent.add(id);
-      else silent.delete(id);
+      if (now) {
+        silent.add(id);
+        remembered.delete(id);
+      } else silent.delete(id);
     },
     isAlive,
     note: (node) => {
       const { id } = node.record;
       if (node.approvedRoutes.length === 0) {
-        carried.delete(id);
+        if (carried.delete(id)) onOrder();
         return node;
       }
       const alive = isAlive(id);
-      const before = carried.get(id);
+      const known = carried.get(id) ?? (alive ? remembered.get(id) : undefined);
       const since = new Map<Prefix, number>();
       if (alive) {
-        turn++;
-        for (const route of node.approvedRoutes) since.set(route, before?.get(route) ?? turn);
+        const fresh = node.approvedRoutes.some((route) => known?.get(route) === undefined);
+        if (fresh) turn++;
+        for (const route of node.approvedRoutes) since.set(route, known?.get(route) ?? turn);
         carried.set(id, since);
-      } else carried.delete(id);
+        remembered.delete(id);
+        if (fresh || since.size !== known?.size) onOrder();
+      } else if (carried.delete(id)) onOrder();
       const carriesSince = node.approvedRoutes.map((route) => since.get(route) ?? 0);
       return { ...node, policyNode: { ...node.policyNode, alive, carriesSince } };
     },
     forget: (id) => {
       online.delete(id);
       silent.delete(id);
-      carried.delete(id);
+      remembered.delete(id);
+      if (carried.delete(id)) onOrder();
     },
   };
 };

@@ -20,6 +20,7 @@ import { PATCHABLE } from './cost.ts';
 import { commonLook, compare, createEntry, lookKey, shownCaps } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { createLife, sharingRouters } from './life.ts';
+import type { RouterOrder } from './life.ts';
 import { moveToFront, unlink } from './order.ts';
 import { samePolicyNode } from './resolve.ts';
 import type { ResolvedNode } from './resolve.ts';
@@ -37,6 +38,10 @@ export interface TailnetOptions {
   readonly embeddedRegion: DerpRegion | null;
   /** Whether the server can publish what certificates need: without, clients learn that HTTPS is not there. By default yes. */
   readonly certificates?: boolean;
+  /** Which routers came first when the server last stopped; see `routerOrder`. */
+  readonly routerOrder?: RouterOrder;
+  /** Called when that changes, in the middle of a change: to be looked at later. */
+  readonly onRouterOrder?: () => void;
   /** How many bytes of compressed fragments may be kept for sharing; 64 MiB by default. */
   readonly fragmentBytes?: number;
 }
@@ -101,6 +106,8 @@ export interface Tailnet {
   readonly setSilent: (id: NodeId, silent: boolean) => void;
   /** Routers that share a subnet with another: those whose silence matters. */
   readonly sharingRouters: () => ReadonlySet<NodeId>;
+  /** Since when routers that share subnets carry theirs, to be given to the next tailnet. */
+  readonly routerOrder: () => RouterOrder;
   /** A node as it is served: registered, and what nodes.json5 and routes.json5 say over it. */
   readonly node: (id: NodeId) => ResolvedNode | undefined;
   /** Who the client is told that it is, for the answer to a registration: the same as in its maps. */
@@ -138,7 +145,7 @@ export const createTailnet = (
   rules: Rules = RULES,
 ): Tailnet => {
   const { nowMs, embeddedRegion, certificates = true, fragmentBytes = FRAGMENT_BYTES } = options;
-  const life = createLife();
+  const life = createLife(options.routerOrder, options.onRouterOrder);
   const people = new Map<UserId, PolicyUser>();
   const personById = (id: UserId): PolicyUser | undefined => people.get(id);
 
@@ -408,6 +415,10 @@ export const createTailnet = (
     isOnline: life.isOnline,
     setSilent,
     sharingRouters: () => sharingRouters(routers()),
+    routerOrder: () => {
+      const sharing = sharingRouters(routers());
+      return new Map([...life.order()].filter(([id]) => sharing.has(id)));
+    },
     node: (id) => world.entries.get(id)?.node,
     accountOf: (record) => accountOfNode(world.snapshot, rules.resolve(world.snapshot, record, false)),
     open: sessions.open,

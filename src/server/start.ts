@@ -56,6 +56,7 @@ import type { HostPort, Settings } from './settings.ts';
 import { routeOperations } from './route-operations.ts';
 import { shellPage } from './shell-page.ts';
 import { sshOperations } from './ssh-operations.ts';
+import { openRouterOrder, readRouterOrder } from './router-order.ts';
 import { sourceOperations } from './source-operations.ts';
 import { statusOperation } from './status-operation.ts';
 import { openCertificate, withRelayKey } from './tls.ts';
@@ -276,8 +277,15 @@ const assemble = async (
 
   // Then clients see the proxy's certificate, and verify it by its name.
   const isBehindProxy = settings.trustedProxies !== undefined && url.protocol === 'https:';
-  const tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
+  const routerOrder = openRouterOrder(
+    dataFolder,
+    () => tailnet.routerOrder(),
+    (fault) => log.warn({ err: fault }, 'the order of routers could not be written'),
+  );
+  const tailnet: Tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
     nowMs: now,
+    routerOrder: readRouterOrder(dataFolder),
+    onRouterOrder: routerOrder.touch,
     certificates: records.publish !== undefined,
     embeddedRegion:
       settings.relay === false
@@ -316,6 +324,7 @@ const assemble = async (
     },
     { url: url.origin, remoteOf: proxies.remoteAddressOf },
   );
+  teardown.push('order of routers', () => routerOrder.close());
   teardown.push('control', () => control.close());
 
   const relayKey = keyPairOf(crypto, dataFolder, 'relay');

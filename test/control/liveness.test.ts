@@ -56,3 +56,18 @@ test('a router whose stream ends hands over at once', async () => {
   while (!world.netmap.silence.some(([node, silent]) => node === id && silent)) await sleep(5);
   assert.equal(world.netmap.isOnline(id), true, 'peers are not told before its grace is over');
 });
+
+test('a router that counts as online after a start and does not return is passed over', async () => {
+  const client = await world.connect();
+  const NodeKey = newNodeKey();
+  await client.register({ NodeKey, Auth: { AuthKey: authKeyOf('alice') } });
+  const id = world.registry.view.byNodeKey.get(NodeKey)!;
+  const isSilent = (): boolean => world.netmap.silence.some(([node, silent]) => node === id && silent);
+  world.netmap.sharing.add(id);
+  await sleep(6 * PROBE_MS);
+  assert.equal(isSilent(), false, 'whoever is offline has nothing to lose');
+  world.netmap.setOnline(id, true);
+  const start = performance.now();
+  while (!isSilent()) await sleep(5);
+  assert.ok(performance.now() - start > 3 * PROBE_MS, 'it has some rounds to come back');
+});

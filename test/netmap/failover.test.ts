@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Prefix } from '../../src/base/address.ts';
 import type { NodeId, Revision } from '../../src/base/ids.ts';
+import type { RouterOrder } from '../../src/netmap/life.ts';
 import { createTailnet } from '../../src/netmap/tailnet.ts';
 import type { Tailnet } from '../../src/netmap/tailnet.ts';
 import type { NodeRecord } from '../../src/registry/record.ts';
@@ -124,4 +125,22 @@ test('of two groups that overlap, each fails over by itself', () => {
   assert.deepEqual([a, b, c].map(carrying), [['10.0.0.0/8'], [], ['10.1.0.0/16', '192.168.7.0/24']]);
   tailnet.setOnline(b, true);
   assert.deepEqual([a, b, c].map(carrying), [['10.0.0.0/8'], [], ['10.1.0.0/16', '192.168.7.0/24']], 'nothing moves back'); // prettier-ignore
+});
+
+test('a restart of the server leaves the subnets where they are', () => {
+  const ids = [2, 3, 4] as readonly number[] as readonly NodeId[];
+  const viewer = toyRecord(VIEWER, { login: 'alice@example.com' as never });
+  const records = [viewer, ...ids.map((id) => router(id, ['10.0.0.0/8', '10.1.0.0/16']))];
+  const start = (routerOrder?: RouterOrder): Tailnet =>
+    createTailnet(snapshot, records, { nowMs: () => 1, embeddedRegion: null, ...(routerOrder && { routerOrder }) });
+  const carrier = (tailnet: Tailnet): NodeId | undefined =>
+    ids.find((id) => tailnet.population.peerView(VIEWER, id).primaryRoutes.length === 2);
+  const first = start();
+  for (const id of ids.toReversed()) first.setOnline(id, true);
+  assert.equal(carrier(first), 4);
+  const second = start(first.routerOrder());
+  for (const id of ids) second.setOnline(id, true);
+  assert.equal(carrier(second), 4);
+  second.setOnline(4 as NodeId, false);
+  assert.equal(carrier(second), 3, 'and the others behind it');
 });

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import type { NodeId } from '../../src/base/ids.ts';
 import { createLife, sharingRouters } from '../../src/netmap/life.ts';
+import type { Life } from '../../src/netmap/life.ts';
 import type { ResolvedNode } from '../../src/netmap/resolve.ts';
 
 const router = (id: number, approvedRoutes: readonly string[], authorized = true): ResolvedNode =>
@@ -45,4 +46,33 @@ test('a router that was away or silent, and a subnet that it gave up, count as t
   assert.ok(alive === true && Number(back) > Number(again));
   lifeOf();
   assert.ok(Number(lifeOf(...both)[1]) > Number(back), 'withdrawn altogether');
+});
+
+test('a stop of the server is no break, unless the router does not come back', () => {
+  const [a, b] = [1, 2] as readonly number[] as readonly [NodeId, NodeId];
+  const lan = '10.0.0.0/8';
+  const sinceOf = (life: Life, id: NodeId): number => life.note(router(id, [lan])).policyNode.carriesSince?.[0] ?? -1;
+  let changes = 0;
+  const life = createLife(undefined, () => changes++);
+  life.setOnline(b, true);
+  sinceOf(life, b);
+  life.setOnline(a, true);
+  sinceOf(life, a);
+  assert.equal(changes, 2);
+  sinceOf(life, a);
+  assert.equal(changes, 2, 'asking is no change');
+
+  const again = createLife(life.order());
+  for (const id of [a, b]) assert.equal(sinceOf(again, id), 0, 'nobody is there yet');
+  for (const id of [a, b]) again.setOnline(id, true);
+  assert.ok(sinceOf(again, b) < sinceOf(again, a));
+  const third = 3 as NodeId;
+  again.setOnline(third, true);
+  assert.ok(sinceOf(again, third) > sinceOf(again, a), 'newcomers wait behind them');
+
+  const without = createLife(life.order());
+  for (const id of [a, b]) without.setOnline(id, true);
+  without.setSilent(b, true);
+  without.setSilent(b, false);
+  assert.ok(sinceOf(without, b) > sinceOf(without, a), 'it was away');
 });

@@ -101,6 +101,8 @@ const startNames = async (asked: string[]): Promise<dgram.Socket> => {
   return socket;
 };
 
+const isLong = process.env['TAILPLANE_LONG'] !== undefined;
+const LONG = 'clients take ten seconds to come back; part of npm run test:long';
 const missing = skip === false ? lacksNft() : undefined;
 if (missing !== undefined) console.log(`Skipped: routes, relays and connectors through NAT. ${missing}.`);
 
@@ -226,6 +228,28 @@ describe('machines that carry traffic', { skip: skip || missing || false, timeou
     await eventually('the first is back', 5_000, async () => (await list()).length === 2);
     assert.deepEqual(await list(), [`${second} serving`, `${first} standing by`]);
     assert.equal(await fetchFrom(home.place, '10.30.0.5'), second, 'no flapping back');
+  });
+
+  test('a restart of the server leaves a subnet with its router', { skip: isLong ? false : LONG }, async (t) => {
+    const carrier = async (): Promise<Side | undefined> => {
+      for (const side of ['left', 'right'] as const) {
+        if ((await visitor.peer(side))?.PrimaryRoutes?.includes('10.30.0.0/24')) return side;
+      }
+      return undefined;
+    };
+    const before = await carrier();
+    const seen = new Set<string>();
+    await tailnet.server.stop();
+    await tailnet.server.startAgain();
+    const { afterMs } = await eventually('everybody is back', 60_000, async () => {
+      seen.add(`${await carrier()}`);
+      const sessions = (await tailnet.server.admin('debug', 'sessions')) as unknown[];
+      return sessions.length === 5;
+    });
+    await eventually('the visitor has its map', 5_000, async () => (await visitor.peer('relay'))?.Online === true);
+    seen.add(`${await carrier()}`);
+    assert.deepEqual([...seen], [before]);
+    t.diagnostic(`everybody is back after ${Math.round(afterMs)} ms`);
   });
 
   test('an approval is taken back and given again by command, as an edit of the file', async () => {
