@@ -31,6 +31,8 @@ export interface RegistrySettings {
   readonly snapshotIntervalMs?: number;
   /** …and when the journal has grown to this; default 16 MiB. */
   readonly snapshotAtBytes?: number;
+  /** How long a stop waits for the file; default 1.5 s. */
+  readonly lastSaveMs?: number;
   /** Automatic copies in `backups/`; default one a day, the last 7 kept. */
   readonly backups?: BackupPlan;
   /** An event that is not durable after this is refused; default 10 s. */
@@ -280,7 +282,10 @@ export const openRegistry = async (settings: RegistrySettings): Promise<Registry
   const close = async (): Promise<void> => {
     clearInterval(timer);
     await engine.close();
-    const hurry = setTimeout(() => stopping.abort(new Error('there was no time before the stop')), LAST_SAVE_MS);
+    const hurry = setTimeout(
+      () => stopping.abort(new Error('there was no time before the stop')),
+      settings.lastSaveMs ?? LAST_SAVE_MS,
+    );
     try {
       await checkpoint();
     } catch (error) {

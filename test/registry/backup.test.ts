@@ -96,6 +96,7 @@ describe('restore', () => {
       folder: '/data',
       holder: 'a test',
       now: () => START_MS,
+      lastSaveMs: 60_000,
       warn: ({ message }) => assert.fail(message),
       disk,
     });
@@ -183,6 +184,7 @@ test('automatic copies are made once a day, and the last ones stay', async () =>
     folder: '/data',
     holder: 'a test',
     now: () => now,
+    lastSaveMs: 60_000,
     warn: ({ message }) => assert.fail(message),
     disk,
     snapshotIntervalMs: 15,

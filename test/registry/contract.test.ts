@@ -24,7 +24,13 @@ contract(
   async () => {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'tailplane-registry-'));
     const open = (): Promise<Registry> =>
-      openRegistry({ folder, holder: 'a test', now: () => START_MS, warn: ({ message }) => assert.fail(message) });
+      openRegistry({
+        folder,
+        holder: 'a test',
+        now: () => START_MS,
+        lastSaveMs: 60_000,
+        warn: ({ message }) => assert.fail(message),
+      });
     let registry = await open();
     return {
       registry,

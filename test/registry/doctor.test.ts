@@ -26,7 +26,13 @@ const inFolder = async (work: (folder: string) => Promise<void>): Promise<void> 
 };
 
 const open = (folder: string): Promise<Registry> =>
-  openRegistry({ folder, holder: 'the server', now: () => START_MS, warn: ({ message }) => assert.fail(message) });
+  openRegistry({
+    folder,
+    holder: 'the server',
+    now: () => START_MS,
+    lastSaveMs: 60_000,
+    warn: ({ message }) => assert.fail(message),
+  });
 
 const fill = async (folder: string): Promise<void> => {
   const registry = await open(folder);

@@ -16,7 +16,13 @@ import { register, START_MS } from './sample.ts';
 import { contentOf, GOLDEN } from './stored.ts';
 
 const open = (folder: string): Promise<Registry> =>
-  openRegistry({ folder, holder: 'a test', now: () => START_MS, warn: ({ message }) => assert.fail(message) });
+  openRegistry({
+    folder,
+    holder: 'a test',
+    now: () => START_MS,
+    lastSaveMs: 60_000,
+    warn: ({ message }) => assert.fail(message),
+  });
 
 const inCopy = async (version: number, work: (folder: string) => Promise<void>): Promise<void> => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'tailplane-registry-'));

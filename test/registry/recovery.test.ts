@@ -38,6 +38,7 @@ test('the machine is lost, and restored on another', { timeout: 120_000 }, async
       folder: first.dataFolder,
       holder: 'a test',
       now: Date.now,
+      lastSaveMs: 60_000,
       warn: ({ message }) => assert.fail(message),
     });
     for (let n = 1; n <= 20; n++) assert.ok((await registry.apply(register(n))).ok);

@@ -34,6 +34,7 @@ const open = (disk: TestDisk): Promise<Registry> =>
     folder: '/data',
     holder: 'a test',
     now: () => START_MS,
+    lastSaveMs: 60_000,
     warn: ({ message }) => assert.fail(message),
     disk,
     snapshotIntervalMs: 1e9,
