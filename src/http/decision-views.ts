@@ -49,6 +49,14 @@ export const overPage = page(
 <p class="soft">Start again where it came from: you are given a fresh one.</p>`,
 );
 
+export const foreignPage = page(
+  'Not from here',
+  html`<div class="big stop">${CROSS}</div>
+<h1>This form came from another site</h1>
+<p>Nothing was decided.</p>
+<p class="soft">Open the link itself, from where you were given it. If you did: the server is reached under another name than its own, and its administrator can set that right with <code>--url</code>.</p>`,
+);
+
 const facts = (list: Question['facts']): Markup =>
   html`<dl>${list.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 

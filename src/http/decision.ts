@@ -8,12 +8,12 @@ import type { Context } from 'koa';
 import type { Outcome } from '../base/outcome.ts';
 import type { Note } from '../control/ports.ts';
 import type { Actor } from '../identity/credential.ts';
-import { decidedPage, offerPage, overPage, waitingPage } from './decision-views.ts';
+import { decidedPage, foreignPage, offerPage, overPage, waitingPage } from './decision-views.ts';
 import type { Offer, Question } from './decision-views.ts';
 import { VISIT_MS } from './desk.ts';
 import type { Desk } from './desk.ts';
 import { PAGE_POLICY } from './style.ts';
-import { HttpRefusal, readBody } from './refusal.ts';
+import { readBody } from './refusal.ts';
 
 /** What all pages of a server share. */
 export interface DecisionHouse {
@@ -21,8 +21,6 @@ export interface DecisionHouse {
   /** The server's URL as people reach it. */
   readonly origin: string;
   readonly remoteAddressOf: (request: IncomingMessage) => string;
-  /** Whether there is anybody who could decide on a page. */
-  readonly isOpen: () => boolean;
   readonly note: Note;
 }
 
@@ -35,6 +33,8 @@ export interface Verdict {
 export interface DecisionPorts {
   /** `/register`: a question is at `<path>/<id>`. */
   readonly path: string;
+  /** Whether a credential is declared with which somebody could decide here. */
+  readonly isOpen: () => boolean;
   /** Undefined for an unknown question and for one whose time is over: strangers learn no difference. */
   readonly find: (id: string) => Question | undefined;
   /** What the person may decide about the question; a refusal says why nothing. */
@@ -86,9 +86,9 @@ export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: D
     if (!question) return show(ctx, 404, overPage);
     if (question.state !== 'pending') return show(ctx, 200, decidedPage(question));
     const visit = desk.visitOf(pathOf(id), cookieOf(ctx));
-    if (!visit) return show(ctx, status, waitingPage(question, house.isOpen(), problem));
+    if (!visit) return show(ctx, status, waitingPage(question, ports.isOpen(), problem));
     const offer = ports.offer(id, visit.actor);
-    if (!offer.ok) return show(ctx, REFUSED, waitingPage(question, house.isOpen(), offer.reason));
+    if (!offer.ok) return show(ctx, REFUSED, waitingPage(question, ports.isOpen(), offer.reason));
     return show(ctx, status, offerPage(question, offer.value, visit.formToken, problem));
   };
 
@@ -147,13 +147,13 @@ export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: D
 
   router.post(`${ports.path}/:id`, async (ctx) => {
     const id = ctx.params['id'] ?? '';
-    if (isForeign(ctx)) throw new HttpRefusal(REFUSED, 'http/bad-request', 'The form was sent by another site.');
+    if (isForeign(ctx)) return show(ctx, REFUSED, foreignPage);
     const fields = new URLSearchParams((await readBody(ctx, FORM_LIMIT_BYTES)).toString('utf8'));
     const credential = fields.get('credential');
     // A question that is unknown or decided is the same for everybody: what came along is not even looked at.
-    if (ports.find(id)?.state !== 'pending' || !house.isOpen()) look(ctx, id);
-    else if (credential !== null) enter(ctx, id, credential);
-    else await decide(ctx, id, fields);
+    if (ports.find(id)?.state !== 'pending' || !ports.isOpen()) return look(ctx, id);
+    if (credential !== null) return enter(ctx, id, credential);
+    return await decide(ctx, id, fields);
   });
 };
 

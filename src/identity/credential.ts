@@ -63,6 +63,13 @@ export const proveByCredential = (text: string, ports: CredentialPorts): Outcome
   return actor.ok ? accept(proof) : actor;
 };
 
+/** Whether anybody could decide within the scope by a credential. */
+export const isDecidable = (scope: Scope, ports: CredentialPorts): boolean =>
+  [...ports.snapshot().apiCredentials.values()].some(({ id, sha256 }) => {
+    const actor = actorOf(id, sha256, ports);
+    return actor.ok && mayDecide(actor.value, scope, actor.value.login).ok;
+  });
+
 /** The roles that may let in any machine and confirm any shell. */
 const ADMINISTRATORS: ReadonlySet<Role> = new Set<Role>(['owner', 'admin']);
 

@@ -214,7 +214,7 @@ export const diffDeclared = ({ before: old, after: now }: Comparison): readonly 
       after: [...after.apiCredentials.values()],
       keyOf: ({ id }) => id,
       atOf: ({ at }) => at,
-      added: (key) => `the credential «${key.id}» may ${key.scopes.join(', ')} for ${ownerOf(key)}`,
+      added: (key) => `the credential «${key.id}» acts for ${ownerOf(key)}, within ${key.scopes.join(', ')}`,
       removed: (key) => `the credential «${key.id}» of ${ownerOf(key)} is withdrawn`,
       changed: (was, key) => fieldChanges(`credential «${key.id}» `, was, key),
     }),

@@ -8,7 +8,7 @@ import type { Control } from '../control/ports.ts';
 import { waitedSince } from '../http/decision.ts';
 import type { DecisionPorts, Verdict } from '../http/decision.ts';
 import type { Offer, Question } from '../http/decision-views.ts';
-import { isAdministrator, mayDecide } from '../identity/credential.ts';
+import { isAdministrator, isDecidable, mayDecide } from '../identity/credential.ts';
 import type { Actor } from '../identity/credential.ts';
 import { parseLoginId } from '../registry/record.ts';
 import type { LoginRecord } from '../registry/record.ts';
@@ -105,6 +105,7 @@ export const loginPage = (parts: Parts, control: Control): DecisionPorts => {
 
   return {
     path: '/register',
+    isOpen: () => isDecidable('logins', parts),
     find: question,
     offer,
     decide: async (id, actor, verdict) => {

@@ -5,7 +5,7 @@ import { accept, refuse } from '../base/outcome.ts';
 import type { Control, SshCheck } from '../control/ports.ts';
 import { waitedSince } from '../http/decision.ts';
 import type { DecisionPorts } from '../http/decision.ts';
-import { mayDecide } from '../identity/credential.ts';
+import { isDecidable, mayDecide } from '../identity/credential.ts';
 import { nameOfActor } from './login-page.ts';
 import type { Parts } from './parts.ts';
 import { codeOf, nameOf } from './ssh-operations.ts';
@@ -17,6 +17,7 @@ export const shellPage = (parts: Parts, control: Control): DecisionPorts => {
 
   return {
     path: '/ssh/check',
+    isOpen: () => isDecidable('shells', parts),
     find: (id) => {
       const check = findCheck(id);
       if (!check) return undefined;

@@ -14,11 +14,7 @@ import { createAdminApp } from '../http/admin.ts';
 import { verifyAnswer } from '../derp/verify.ts';
 import { createMetrics } from '../http/metrics.ts';
 import type { Metrics } from '../http/metrics.ts';
-import { mountDecisionPage } from '../http/decision.ts';
-import type { DecisionHouse } from '../http/decision.ts';
-import { createDesk } from '../http/desk.ts';
 import { createPublicApp } from '../http/public.ts';
-import { proveByCredential } from '../identity/credential.ts';
 import { nativeCrypto } from '../keys/native.ts';
 import { formatMachineKey, type NodeKey } from '../keys/text.ts';
 import { createTailnet } from '../netmap/tailnet.ts';
@@ -41,9 +37,9 @@ import { listenFailure } from './listen.ts';
 import { createLog } from './log.ts';
 import type { Logger } from './log.ts';
 import { loginOperations } from './login-operations.ts';
-import { loginPage } from './login-page.ts';
 import { isLoopback } from './newcomers.ts';
 import { nodeOperations } from './node-operations.ts';
+import { mountPages } from './pages.ts';
 import { pingOperations } from './ping-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
@@ -54,7 +50,6 @@ import { embeddedRegion } from './relay-region.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { routeOperations } from './route-operations.ts';
-import { shellPage } from './shell-page.ts';
 import { sshOperations } from './ssh-operations.ts';
 import { openRouterOrder, readRouterOrder } from './router-order.ts';
 import { sourceOperations } from './source-operations.ts';
@@ -378,18 +373,11 @@ const assemble = async (
     metrics,
     metricsFor: settings.metrics === 'all' || settings.metrics === 'off' ? settings.metrics : 'loopback',
     onFault,
-    mount: (router) => {
-      const desk = createDesk({ now, random, prove: (text) => proveByCredential(text, parts) });
-      const house: DecisionHouse = {
-        desk,
-        origin: url.origin,
-        remoteAddressOf: proxies.remoteAddressOf,
-        isOpen: () => parts.snapshot().apiCredentials.size > 0,
-        note: (level, event, fields) => log[level](fields ?? {}, event),
-      };
-      mountDecisionPage(router, house, loginPage(parts, control));
-      mountDecisionPage(router, house, shellPage(parts, control));
-    },
+    mount: mountPages(parts, control, {
+      origin: url.origin,
+      remoteAddressOf: proxies.remoteAddressOf,
+      note: (level, event, fields) => log[level](fields ?? {}, event),
+    }),
   });
   front.open(
     {

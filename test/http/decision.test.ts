@@ -81,11 +81,11 @@ const open = async (t: TestContext, { origin = 'http://tail.example.com', isOpen
           desk,
           origin,
           remoteAddressOf: ({ headers }) => String(headers['x-from'] ?? '203.0.113.1'),
-          isOpen: () => isOpen,
           note: (...note) => void notes.push(note),
         },
         {
           path: '/register',
+          isOpen: () => isOpen,
           find: (id) => questions.get(id),
           offer: (_id, { displayName }) =>
             accept({

@@ -7,7 +7,7 @@ import type { Login } from '../../src/base/ids.ts';
 import type { Outcome } from '../../src/base/outcome.ts';
 import { ROLES } from '../../src/config/users.ts';
 import type { Role } from '../../src/config/users.ts';
-import { isAdministrator, mayDecide, proveByCredential } from '../../src/identity/credential.ts';
+import { isAdministrator, isDecidable, mayDecide, proveByCredential } from '../../src/identity/credential.ts';
 import type { Actor, Scope } from '../../src/identity/credential.ts';
 import { hashSecret } from '../../src/identity/token.ts';
 import { snapshotOf } from '../control/world.ts';
@@ -79,6 +79,20 @@ test('it acts for its person, and for nobody once it is withdrawn or has another
   const replaced = credential('alice', { owner: 'bob@example.com', hash: `sha256:${hashSecret('other')}` });
   snapshot = snapshotOf({ 'keys.json5': { apiCredentials: [replaced] } });
   assert.equal(said(outcome.value()), UNKNOWN);
+});
+
+test('a page offers a form only where a credential could decide there', () => {
+  const cases: readonly [declared: readonly object[], logins: boolean, shells: boolean][] = [
+    [[], false, false],
+    [CREDENTIALS, true, false],
+    [CREDENTIALS.slice(1), false, false],
+    [[credential('a', { owner: 'bob@example.com', scopes: ['all'] })], true, true],
+    [[credential('a', { owner: 'bob@example.com', scopes: ['devices:read'] })], false, false],
+  ];
+  for (const [apiCredentials, logins, shells] of cases) {
+    const known = ports(snapshotOf({ 'keys.json5': { apiCredentials } }));
+    assert.deepEqual([isDecidable('logins', known), isDecidable('shells', known)], [logins, shells]);
+  }
 });
 
 test('no text is taken for a credential that it is not', () => {

@@ -3,10 +3,12 @@
 // TAILPLANE_PICTURES names a folder for pictures of every state.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { createToken } from '../../../src/identity/token.ts';
 import { Browser, withoutBrowser } from '../browser.ts';
 import type { Look } from '../browser.ts';
 import type { Client } from '../client.ts';
@@ -27,7 +29,6 @@ const LOOKS: Readonly<Record<string, Look>> = {
 };
 const OTHER = 'carol@example.com';
 const FILES = {
-  'keys.json5': '{}\n',
   'users.json5': `{ users: [{ login: '${OWNER}', role: 'owner' }, { login: '${MEMBER}' }, { login: '${OTHER}', name: 'Carol Castle' }] }\n`,
   'policy.json5': `{
     grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }],
@@ -74,6 +75,12 @@ describe('pages in a browser', { skip: skip || withoutBrowser(), timeout: 120_00
   let browser: Browser;
   const credentials: Record<string, string> = {};
 
+  /** Makes a credential, and gives it as keys.json5 has it. */
+  const declare = (owner: string): object => {
+    const { text, id, sha256 } = createToken('api', randomBytes);
+    credentials[owner] = text.reveal();
+    return { id, hash: `sha256:${sha256}`, owner, scopes: ['logins', 'shells'] };
+  };
   const stateOf = async (client: Client): Promise<string> => (await client.status()).BackendState;
   const begin = async (
     name: string,
@@ -116,13 +123,15 @@ describe('pages in a browser', { skip: skip || withoutBrowser(), timeout: 120_00
 
   before(async () => {
     addAddress(HOST);
-    tailnet = await Tailnet.start({ host: HOST, files: FILES });
-    for (const user of [OWNER, MEMBER, OTHER]) {
-      const made = await tailnet.server.admin('credentials', 'create', '--user', user, '--commit');
-      credentials[user] = (made as { key: string }).key;
-    }
+    const declared = [MEMBER, OTHER].map(declare);
+    const keys = JSON.stringify({ apiCredentials: declared });
+    [tailnet, browser] = await Promise.all([
+      Tailnet.start({ host: HOST, files: { ...FILES, 'keys.json5': keys } }),
+      Browser.start(path.join(folder, 'browser.log')),
+    ]);
+    const made = await tailnet.server.admin('credentials', 'create', '--user', OWNER, '--commit');
+    credentials[OWNER] = (made as { key: string }).key;
     await eventually('the credentials count', 5_000, async () => ((await tailnet.server.admin('credentials', 'list')) as unknown[]).length === 3); // prettier-ignore
-    browser = await Browser.start(path.join(folder, 'browser.log'));
     // What follows is without script, from the first page to the last.
     await browser.allowScript(false);
   });

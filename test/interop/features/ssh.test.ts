@@ -50,7 +50,7 @@ describe('Tailscale SSH', { skip, timeout: 120_000 }, () => {
     const before = revisions();
     tailnet.edit('policy.json5', text);
     await eventually('the server serves the policy', 5_000, () => revisions() > before);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 150));
   };
   /** Gives this machine, which nobody else sees, a person of that name. */
   const addPerson = (name: string): void => {
