@@ -5,7 +5,8 @@ import http from 'node:http';
 import path from 'node:path';
 import { EXIT, Failure } from './failure.ts';
 
-export const socketPath = (dataFolder: string): string => path.join(dataFolder, 'admin.sock');
+export const SOCKET_NAME = 'admin.sock';
+export const socketPath = (dataFolder: string): string => path.join(dataFolder, SOCKET_NAME);
 
 export interface AdminClient {
   readonly get: <T>(path: string) => Promise<T>;

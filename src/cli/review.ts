@@ -1,5 +1,6 @@
 // `tailplane plan`, `explain`, `who-can`, `what-can`: what a tailnet allows and what a change of it means, from files alone.
 
+import path from 'node:path';
 import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
 import type { Verdict } from '../policy/evaluate.ts';
 import { explain, type Explanation, type Question } from '../review/explain.ts';
@@ -16,6 +17,7 @@ import { imagineNodes, reviewTailnet, type ReviewedTailnet } from '../review/tai
 import type { RegisteredNode } from '../snapshot/resolve.ts';
 import { EXIT, Failure } from './failure.ts';
 import { plain, table, wantsColour } from './output.ts';
+import { connectAdmin, SOCKET_NAME, type AdminClient } from './admin.ts';
 import { outputOf, serverOf } from './server.ts';
 import { readNodeList, readTailnet, readTailnetAt } from './tailnet.ts';
 import { packageVersion } from './version.ts';
@@ -27,21 +29,35 @@ interface PlanOptions {
   readonly base: string;
   readonly nodes?: string;
   readonly live?: boolean;
+  readonly server?: string;
   readonly format: (typeof FORMATS)[number];
   readonly failOn?: Risk;
   readonly prefix: string;
 }
 
-const liveNodes = async (command: Command): Promise<string> =>
-  JSON.stringify(await serverOf(command).admin.get<unknown>('/nodes/export'));
+/** The socket of a server: of `--data`, or of the folder or socket that `--server` names. */
+const adminOf = (server: string | undefined, command: Command): AdminClient => {
+  if (server === undefined) return serverOf(command).admin;
+  if (/^https?:/i.test(server)) {
+    throw new Failure(
+      EXIT.usage,
+      'cli/usage',
+      'A server gives its list of machines over its socket only, not over the network.',
+      'Run `tailplane nodes export` beside the server, and give the file to --nodes.',
+    );
+  }
+  const at = path.resolve(server.replace(/^unix:/, ''));
+  return connectAdmin(path.basename(at) === SOCKET_NAME ? path.dirname(at) : at);
+};
 
 const nodesOf = async (
-  options: { readonly nodes?: string; readonly live?: boolean },
+  options: { readonly nodes?: string; readonly live?: boolean; readonly server?: string },
   command: Command,
 ): Promise<readonly RegisteredNode[] | undefined> => {
-  if (!options.live) return readNodeList(options.nodes);
+  if (!options.live && options.server === undefined) return readNodeList(options.nodes);
   const { parseNodeList } = await import('../review/node-list.ts');
-  const nodes = parseNodeList(await liveNodes(command));
+  const list = await adminOf(options.server, command).get<unknown>('/nodes/export');
+  const nodes = parseNodeList(JSON.stringify(list));
   if (!nodes.ok) throw new Failure(EXIT.findings, nodes.code, nodes.reason);
   return nodes.value;
 };
@@ -75,6 +91,7 @@ const registerPlan = (program: Command): void => {
     .option('--base <revision>', 'the revision to compare with', 'HEAD')
     .option('--nodes <file>', 'the machines that exist, from `tailplane nodes export`; makes the answer exact')
     .option('--live', 'the machines of the server of --data')
+    .option('--server <where>', 'the machines of a server: its data folder, or unix: and the path of its socket')
     .addOption(new Option('--format <format>', 'how to say it').choices(FORMATS).default('text'))
     .option('--prefix <path>', 'where the folder lies in the repository, for sarif and github', '')
     .addOption(new Option('--fail-on <risk>', 'exit with 1 from this risk on').choices(['low', 'medium', 'high']))
@@ -113,6 +130,7 @@ interface AskOptions {
   readonly dir: string;
   readonly nodes?: string;
   readonly live?: boolean;
+  readonly server?: string;
   readonly proto: string;
 }
 
@@ -121,6 +139,7 @@ const withTailnet = (command: Command): Command =>
     .option('--dir <dir>', 'the tailnet folder', '.')
     .option('--nodes <file>', 'the machines that exist, from `tailplane nodes export`')
     .option('--live', 'the machines of the server of --data')
+    .option('--server <where>', 'the machines of a server: its data folder, or unix: and the path of its socket')
     .addOption(
       new Option('--proto <protocol>', 'protocol of the connection').choices(Object.keys(PROTOCOLS)).default('tcp'),
     );

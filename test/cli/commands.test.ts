@@ -1,7 +1,7 @@
 // How commands end: exit codes, one clear error, and completion that knows every command.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -63,6 +63,42 @@ test('a refusal of the server is told with its code, one without a form by its s
     );
   assert.equal(await codeOf(admin.get('/nodes/x')), 'http/not-found');
   assert.equal(await codeOf(admin.get('/tea')), 'cli/server-refused');
+});
+
+test('a plan takes the machines of a server by its socket, and none over the network', async (t) => {
+  const folder = path.join(scratch, 'planned');
+  assert.equal(run('init', 'planned', '--owner', 'alice@example.com').status, 0);
+  for (const args of [
+    ['init', '-q'],
+    ['add', '.'],
+    ['-c', 'user.name=A', '-c', 'user.email=a@example.com', 'commit', '-qm', 'first'],
+  ]) {
+    assert.equal(spawnSync('git', args, { cwd: folder }).status, 0);
+  }
+  const data = fs.mkdtempSync(path.join(scratch, 'data-'));
+  const asked: string[] = [];
+  const server = http.createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.end(JSON.stringify({ nodes: [{ id: 1, name: 'laptop', user: 'alice@example.com', ipv4: '100.64.0.1' }] }));
+  });
+  server.listen(socketPath(data));
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const plan = async (where: string): Promise<{ exact: boolean; nodes: { total: number } }> => {
+    const child = spawn(process.execPath, [launcher, 'plan', folder, '--server', where, '--format', 'json']);
+    const chunks: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await once(child, 'close');
+    return JSON.parse(Buffer.concat(chunks).toString()) as { exact: boolean; nodes: { total: number } };
+  };
+  for (const where of [data, `unix:${socketPath(data)}`]) {
+    const { exact, nodes } = await plan(where);
+    assert.deepEqual([exact, nodes.total], [true, 1], where);
+  }
+  assert.deepEqual(asked, ['/v0/nodes/export', '/v0/nodes/export']);
+  const { status, stderr } = run('plan', folder, '--server', 'https://tail.example.com');
+  assert.equal(status, 2);
+  assert.match(stderr, /over its socket only/);
 });
 
 test('blame says that there is nothing to blame', () => {

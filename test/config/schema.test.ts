@@ -34,6 +34,31 @@ const compile = (schema: Schema) => {
   return ajv.compile(schema);
 };
 
+/** A property explains itself, or what it refers to does: that is what an editor shows on hover. */
+test('every property of every schema has a description', () => {
+  for (const file of names) {
+    const schema = JSON.parse(fs.readFileSync(path.join(folder, file), 'utf8')) as Schema;
+    const isDescribed = (part: Schema): boolean => {
+      if ((part.description ?? '') !== '') return true;
+      const name = /^#\/\$defs\/(.+)$/.exec(part.$ref ?? '')?.[1];
+      const meant = name === undefined ? undefined : schema.$defs?.[name];
+      return meant !== undefined && isDescribed(meant);
+    };
+    const missing: string[] = [];
+    const visit = (value: unknown, where: string): void => {
+      if (typeof value !== 'object' || value === null) return;
+      for (const [name, property] of Object.entries((value as Schema).properties ?? {})) {
+        if (name !== '$schema' && !isDescribed(property)) missing.push(`${where}.${name}`);
+      }
+      for (const [key, item] of Object.entries(value)) {
+        if (!['examples', 'default', 'enum', 'const'].includes(key)) visit(item, `${where}.${key}`);
+      }
+    };
+    visit(schema, file);
+    assert.deepEqual(missing, []);
+  }
+});
+
 for (const name of OURS) {
   const file = `${name}.schema.json`;
   const schema = JSON.parse(fs.readFileSync(path.join(folder, file), 'utf8')) as Schema;
