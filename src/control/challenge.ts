@@ -46,20 +46,36 @@ const createAllowance = (now: () => number) => {
 
 export const createChallengeErrand = ({ now, snapshot, netmap, note, publishDns }: ChallengePorts) => {
   const allowance = createAllowance(now);
-  return async (call: Call, { Name, Type, Value }: SetDnsRequest, node: NodeRecord): Promise<void> => {
-    if (!snapshot().tailnet.features.https) return call.answer(403, 'HTTPS is off in this tailnet; an administrator can switch it on in tailnet.json5'); // prettier-ignore
-    const name = `${PREFIX}${netmap.node(node.id)?.fqdn}`;
-    if (Name !== name || Type !== 'TXT') return call.answer(403, 'that is not the challenge of the name of this machine'); // prettier-ignore
-    if (!PROOF.test(Value)) return call.answer(400, 'that is not the proof that a certificate authority asks for');
-    if (!publishDns) return call.answer(501, 'this server was not told where to publish DNS records, so it cannot help with certificates'); // prettier-ignore
-    if (!allowance.tryTake(node.id)) return call.answer(429, `this machine asked for ${PER_HOUR} certificates within an hour; it may ask again later`); // prettier-ignore
+
+  /** Why not: a status and what `tailscale cert` shows. */
+  const objection = ({ Name, Type, Value }: SetDnsRequest, node: NodeRecord): readonly [number, string] | undefined => {
+    const own = netmap.node(node.id);
+    if (!snapshot().tailnet.features.https)
+      return [403, 'HTTPS is off in this tailnet; an administrator can switch it on in tailnet.json5'];
+    if (!own?.authorized) return [403, 'this machine waits for an administrator'];
+    if (node.expiresMs !== null && node.expiresMs <= now())
+      return [403, 'the key of this machine is over; log in again with «tailscale up»'];
+    if (Name !== `${PREFIX}${own.fqdn}` || Type !== 'TXT')
+      return [403, 'that is not the challenge of the name of this machine'];
+    if (!PROOF.test(Value)) return [400, 'that is not the proof that a certificate authority asks for'];
+    if (!publishDns)
+      return [501, 'this server was not told where to publish DNS records, so it cannot help with certificates'];
+    if (!allowance.tryTake(node.id))
+      return [429, `this machine asked for ${PER_HOUR} certificates within an hour; it may ask again later`];
+    return undefined;
+  };
+
+  return async (call: Call, request: SetDnsRequest, node: NodeRecord): Promise<void> => {
+    const no = objection(request, node);
+    if (no) return call.answer(...no);
     // The client tells the certificate authority at once: answer when the record is there.
-    const published = await publishDns({ name, value: Value });
+    const published = await (publishDns as DnsPublisher)({ name: request.Name, value: request.Value });
     if (published.ok) {
       note('info', 'certificate challenge published', noteNode(node));
       return call.answer(200, utf8('{}'));
     }
-    note('warn', 'certificate challenge not published', { ...noteNode(node), code: published.code, reason: published.reason }); // prettier-ignore
-    return call.answer(502, published.reason);
+    const { code, reason } = published;
+    note('warn', 'certificate challenge not published', { ...noteNode(node), code, reason });
+    return call.answer(502, reason);
   };
 };

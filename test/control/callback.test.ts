@@ -98,6 +98,21 @@ test('set-dns publishes the proof of the node’s own name and nothing else', as
   world.setSnapshot(snapshotOf(https(false)));
 });
 
+test('a machine that takes no part gets no certificate: not let in yet, or its key is over', async () => {
+  const { client, NodeKey, id } = await join();
+  const Name = `_acme-challenge.${world.registry.view.nodes.get(id)!.name}.tail.example`;
+  const ask = async () => client.request('POST', '/machine/set-dns', { NodeKey, Name, Type: 'TXT', Value: PROOF });
+  world.setSnapshot(snapshotOf(https(true)));
+  assert.equal((await ask()).status, 200);
+  await world.registry.apply({ kind: 'authorize', id, authorized: false });
+  assert.match((await ask()).text, /waits for an administrator/);
+  await world.registry.apply({ kind: 'authorize', id, authorized: true });
+  await world.registry.apply({ kind: 'set-expiry', id, expiresMs: Date.now() - 1 });
+  const { status, text } = await ask();
+  assert.deepEqual([status, /key of this machine is over/.test(text)], [403, true]);
+  world.setSnapshot(snapshotOf(https(false)));
+});
+
 test('a server without a way to publish says so, by `tailscale cert` and by `tailscale serve`', async () => {
   const mute = await openWorld({ files: https(true) });
   try {

@@ -70,7 +70,10 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
         return netmap.sshDecision;
       },
     } as unknown as MapSource['population'],
-    node: (id: NodeId) => ({ fqdn: `${registry.view.nodes.get(id)?.name}.tail.example` }) as never,
+    node: (id: NodeId) => {
+      const node = registry.view.nodes.get(id);
+      return { fqdn: `${node?.name}.tail.example`, authorized: node?.authorized } as never;
+    },
     isOnline: (id: NodeId) => online.has(id),
     setOnline: (id: NodeId, isOnline: boolean) => {
       presence.push([id, isOnline]);
