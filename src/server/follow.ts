@@ -214,6 +214,10 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     problemsOf: (snapshot) => receivers.problemsOf(snapshot),
     onEvent: (event) => {
       const { transition, commit, pending, tookMs } = event;
+      if (event.isKnown) {
+        logEvent(event);
+        return;
+      }
       metrics.count('reconciles_total', 1, { outcome: transition.kind });
       if (transition.kind === 'taken') metrics.observe('reconcile_seconds', tookMs / 1000);
       logEvent(event);

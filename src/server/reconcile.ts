@@ -4,6 +4,7 @@
 
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Revision } from '../base/ids.ts';
+import type { Happening } from '../config/tailnet.ts';
 import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
 import type { GuardFinding, GuardSide } from '../review/guard.ts';
 import { compileSnapshot } from '../snapshot/compile.ts';
@@ -56,6 +57,8 @@ export interface ReconcileEvent {
   /** What the guard would have said about a plain folder, or a compile about a tree that was taken. */
   readonly warnings?: readonly (GuardFinding | Diagnostic)[];
   readonly tookMs: number;
+  /** It was recorded and told before a restart, and is only found again. */
+  readonly isKnown: boolean;
 }
 
 export interface ReconcilePorts {
@@ -73,6 +76,8 @@ export interface ReconcilePorts {
   readonly onFailing: (refusal: Refusal) => void;
   /** A bug showed itself while a revision was looked at; the revision is set aside. */
   readonly onFault: (fault: unknown) => void;
+  /** Called before and after each step. */
+  readonly onStep?: (step: Step, edge: 'begin' | 'end') => void | Promise<void>;
   /** How long the start waits for the origin when a last good tree is there. */
   readonly startWaitMs?: number;
 }
@@ -98,6 +103,9 @@ export interface NothingToServe extends Refusal {
   readonly files?: SourceTree['files'];
 }
 
+/** What may become of a revision; the rest is what people do. */
+const OUTCOMES: ReadonlySet<Happening> = new Set(['taken', 'held', 'rejected', 'rolled-back']);
+
 const START_WAIT_MS = 5_000;
 /** setTimeout takes no more than 2^31 - 1 ms. */
 const TIMER_LIMIT_MS = 2 ** 31 - 1;
@@ -113,21 +121,33 @@ export const openReconcile = async (
   let good: Good | undefined;
   let pending: Pending | undefined;
   let recorded = false;
+  /** Whether what is remembered is on disk. */
+  let remembered = true;
   let steps: StepState[] = [];
   let resuming: NodeJS.Timeout | undefined;
   let isClosed = false;
 
   const remember = (change: Partial<ReconcileMemory>): void => {
     memory = { ...memory, ...change };
-    writeMemory(dataDir, memory);
+    try {
+      writeMemory(dataDir, memory);
+      remembered = true;
+    } catch {
+      // As with the last good tree: the status shows it, and what serves is not at stake.
+      remembered = false;
+    }
   };
 
   const step: RunStep = async (name, run, failed) => {
     const atMs = now();
+    await ports.onStep?.(name, 'begin');
     const value = await run();
     steps.push({ step: name, state: failed(value) ? 'failed' : 'ok', atMs, tookMs: now() - atMs });
+    await ports.onStep?.(name, 'end');
     return value;
   };
+
+  const lastOutcome = (): Transition | undefined => memory.transitions.findLast(({ kind }) => OUTCOMES.has(kind));
 
   const tell = (
     kind: Transition['kind'],
@@ -142,30 +162,40 @@ export const openReconcile = async (
       ...(tree.commit === undefined ? {} : { subject: tree.commit.subject, author: tree.commit.author.email }),
       ...(reasons && reasons.length > 0 ? { reasons: reasons.slice(0, 10) } : {}),
     };
-    remember({ transitions: [...memory.transitions, transition] });
-    ports.onEvent({
+    // A crash may have come between a record and the next; what was recorded last is not recorded again.
+    const last = lastOutcome();
+    const isKnown = OUTCOMES.has(kind) && last?.kind === kind && last.revision === tree.revision;
+    if (!isKnown) remember({ transitions: [...memory.transitions, transition] });
+    const event: ReconcileEvent = {
       transition,
       tookMs: 0,
+      isKnown,
       ...(good ? { snapshot: good.snapshot } : {}),
       ...(tree.commit === undefined ? {} : { commit: tree.commit }),
       ...more,
-    });
+    };
+    try {
+      ports.onEvent(event);
+    } catch (fault) {
+      ports.onFault(fault);
+    }
   };
 
   const record = async (next: Good): Promise<void> => {
-    await step(
-      'record',
-      async () => {
-        try {
+    recorded = false;
+    try {
+      await step(
+        'record',
+        async () => {
           await writeKept(dataDir, { tree: next.tree, origin, keptAtMs: now() });
           recorded = true;
-        } catch {
-          // Shown by the status; the next revision tries again, and what serves is not at stake.
-          recorded = false;
-        }
-      },
-      () => !recorded,
-    );
+        },
+        () => false,
+      );
+    } catch {
+      // Shown by the status; the next look at the source tries again, and what serves is not at stake.
+      if (!recorded) steps.push({ step: 'record', state: 'failed', atMs: now(), tookMs: 0 });
+    }
   };
 
   /** One assignment, then everybody who shows it; if one of them fails, all go back to what was. */
@@ -214,6 +244,13 @@ export const openReconcile = async (
       await consider(tree);
     } catch (fault) {
       ports.onFault(fault);
+      if (good?.tree.revision === tree.revision) {
+        // It serves already; what failed came after.
+        pending = undefined;
+        await record(good);
+        tell('taken', tree, { files: tree.files });
+        return;
+      }
       const message = 'The server failed while it looked at this revision; its log says where.';
       const obstacles = [{ code: 'server/reconcile-fault', message } as const];
       setAside(tree, { state: 'rejected', step: steps.at(-1)?.step ?? 'fetch', obstacles, diagnostics: [] });
@@ -224,6 +261,7 @@ export const openReconcile = async (
     const startedMs = now();
     if (good?.tree.revision === tree.revision) {
       pending = undefined;
+      if (!recorded) await record(good);
       return;
     }
     const aside = { step: 'fetch', obstacles: [], diagnostics: [] } as const;
@@ -237,6 +275,8 @@ export const openReconcile = async (
     }
     const isTrusted = memory.trusted.includes(tree.revision);
     const verdict = await judge(tree, { history, good, isTrusted, sideOf: ports.sideOf, step });
+    // A source that was closed in the middle says nothing about the commit.
+    if (isClosed) return;
     if (verdict.state !== 'clear') {
       setAside(tree, verdict);
       return;
@@ -290,7 +330,7 @@ export const openReconcile = async (
       steps,
       source: sourceStatus,
       ...(isSuspended() ? { suspendedUntilMs: memory.suspendedUntilMs as number } : {}),
-      recorded,
+      recorded: recorded && remembered,
       problems: ports.problemsOf?.(serving.snapshot) ?? [],
     };
   };
@@ -337,9 +377,16 @@ export const openReconcile = async (
         if (between.ok) for (const { id } of between.value) left.add(id);
       }
       left.delete(target.value.revision);
-      remember({ rolledBack: [...memory.rolledBack.filter((each) => each !== target.value.revision), ...left] });
+      const { rolledBack } = memory;
+      // First, so that no restart in between brings the newest back.
+      remember({ rolledBack: [...rolledBack.filter((each) => each !== target.value.revision), ...left] });
       steps = [];
-      await swap(target.value, snapshot);
+      try {
+        await swap(target.value, snapshot);
+      } catch (fault) {
+        remember({ rolledBack });
+        throw fault;
+      }
       pending = undefined;
       tell('rolled-back', target.value);
       const seen = await source.read();
@@ -380,6 +427,13 @@ export const openReconcile = async (
     const { snapshot } = compileSnapshot({ revision: tree.revision, files: tree.files });
     if (snapshot) good = { snapshot, tree, sinceMs: keptAtMs };
     recorded = snapshot !== undefined;
+    // It ended between the record of a revision and the word about it.
+    const served = memory.transitions.filter(({ kind }) => kind === 'taken' || kind === 'rolled-back');
+    const last = served.at(-1)?.revision;
+    if (snapshot && last !== tree.revision) {
+      if (last !== undefined && memory.rolledBack.includes(last)) tell('rolled-back', tree);
+      else if (!served.some(({ revision }) => revision === tree.revision)) tell('taken', tree);
+    }
   }
   const first = ask();
   if (good) {

@@ -1,7 +1,7 @@
 // The last good tree on disk, with its commit, in one file: a restart serves it at once, also while the git host is away
 // and the clone is gone. It carries a digest of itself, because a file that was cut off must not become a policy.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { parseRevision } from '../base/ids.ts';
@@ -27,7 +27,7 @@ export const writeKept = async (dataDir: string, { tree, origin, keptAtMs }: Kep
     [...tree.files].map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
   );
   const text = JSON.stringify({ revision: tree.revision, origin, keptAtMs, commit: tree.commit, files });
-  const part = `${fileIn(dataDir)}.${randomBytes(4).toString('hex')}`;
+  const part = `${fileIn(dataDir)}.part`;
   const handle = await fs.open(part, 'w', 0o600);
   try {
     await handle.writeFile(`${digestOf(text)}\n${text}\n`);

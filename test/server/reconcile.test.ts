@@ -2,108 +2,15 @@
 // good snapshot serves on through all of it, also across restarts.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Address } from '../../src/base/address.ts';
-import { parseNodeId, stableIdOf, type Tag } from '../../src/base/ids.ts';
-import type { PolicyNode } from '../../src/policy/facts.ts';
-import type { GuardSide } from '../../src/review/guard.ts';
-import { openReconcile, type Reconcile, type ReconcileEvent, type ReconcilePorts } from '../../src/server/reconcile.ts';
-import type { Snapshot } from '../../src/snapshot/snapshot.ts';
-import { userIdOf } from '../../src/snapshot/user.ts';
-import { readKept } from '../../src/source/kept.ts';
+import { openReconcile } from '../../src/server/reconcile.ts';
 import { openSource } from '../../src/source/open.ts';
-import { git, startWriter, tempDir, type Writer } from '../source/githost.ts';
-
-const USERS = `{ users: [{ login: 'alice@example.com', role: 'owner' }, { login: 'bob@example.com', role: 'member' }] }`;
-const GOOD = { 'tailnet.json5': `{ name: 'example.com' }`, 'users.json5': USERS };
-const BROKEN = { 'tailnet.json5': `{ name: ` };
-
-const nodeOf = (id: number, owner: string | null, tags: readonly string[] = []): PolicyNode => ({
-  id: parseNodeId(id),
-  stableId: stableIdOf(parseNodeId(id)),
-  name: `n${id}.tail.internal`,
-  user: owner === null ? null : userIdOf(owner as Parameters<typeof userIdOf>[0]),
-  tags: tags as readonly Tag[],
-  addresses: [`100.64.0.${id}` as Address],
-  routableIPs: [],
-  approvedRoutes: [],
-  createdMs: id,
-});
-
-/** Alice's laptop and phone, and six web servers. */
-const NODES = [
-  nodeOf(1, 'alice@example.com'),
-  nodeOf(2, 'alice@example.com'),
-  ...Array.from({ length: 6 }, (_, i) => nodeOf(10 + i, null, ['tag:web'])),
-];
-
-const sideOf = (snapshot: Snapshot): GuardSide => ({
-  snapshot,
-  nodes: NODES,
-  userOf: (id) => snapshot.userById.get(id),
-});
-
-interface Bench {
-  readonly writer: Writer;
-  readonly events: ReconcileEvent[];
-  readonly dataDir: string;
-  readonly start: (more?: Partial<ReconcilePorts>) => Promise<Reconcile>;
-  /** `kind` of each event since the last call. */
-  readonly heard: () => string[];
-}
-
-const bench = (t: TestContext): Bench => {
-  const dir = tempDir(t, 'unused');
-  const writer = startWriter(t, dir);
-  const dataDir = tempDir(t, 'data');
-  const events: ReconcileEvent[] = [];
-  let heard = 0;
-  return {
-    writer,
-    events,
-    dataDir,
-    start: async (more = {}) => {
-      const opened = await openSource(`file://${writer.dir}`, { dataDir });
-      assert.ok(opened.ok);
-      const reconcile = await openReconcile({
-        source: opened.value,
-        origin: writer.dir,
-        dataDir,
-        now: Date.now,
-        sideOf,
-        onEvent: (event) => events.push(event),
-        onFailing: () => {},
-        onFault: () => {},
-        ...more,
-      });
-      assert.ok(reconcile.ok, reconcile.ok ? '' : reconcile.reason);
-      t.after(() => reconcile.value.close());
-      return reconcile.value;
-    },
-    heard: () => {
-      const news = events.slice(heard).map(({ transition }) => transition.kind);
-      heard = events.length;
-      return news;
-    },
-  };
-};
-
-const commit = (writer: Writer, files: Readonly<Record<string, string | undefined>>, message = 'Change'): string =>
-  writer.commit(files, { push: false, message });
-
-const sync = async (reconcile: Reconcile): Promise<string> => {
-  const status = await reconcile.sync();
-  if (!status.ok) return status.code;
-  const { pending } = status.value;
-  return pending
-    ? `${pending.state} at ${pending.step}: ${pending.obstacles.map(({ code }) => code).join(' ')}`
-    : status.value.state;
-};
+import { git, tempDir } from '../source/githost.ts';
+import { bench, BROKEN, commit, CUT, GOOD, sideOf, sync, USERS } from './reconcile-bench.ts';
 
 test('two bad commits, then a good one', async (t) => {
   const { writer, start, heard } = bench(t);
@@ -178,10 +85,6 @@ test('the last good snapshot survives a restart while the repository is away or 
   });
   assert.equal(nothing.ok ? 'ok' : nothing.code, 'source/branch-missing');
 });
-
-const CUT = {
-  'policy.json5': `{ tagOwners: { 'tag:web': [] }, acls: [{ action: 'accept', src: ['alice@example.com'], dst: ['bob@example.com:22', 'alice@example.com:*'] }] }`,
-};
 
 test('a change that cuts off much is held until a commit says that it is meant', async (t) => {
   const { writer, start, heard } = bench(t);
@@ -297,58 +200,6 @@ test('a suspension holds every commit and ends by itself', async (t) => {
   await sync(reconcile);
   assert.ok((await reconcile.resume()).ok);
   assert.equal(reconcile.snapshot().revision, c);
-});
-
-test('a failure within a step leaves the last good snapshot, whole, in memory and on disk', async (t) => {
-  const { writer, start, dataDir } = bench(t);
-  const a = commit(writer, GOOD);
-  let failing: 'guard' | 'swap' | undefined;
-  const shown: string[] = [];
-  const reconcile = await start({
-    sideOf: (snapshot) => {
-      if (failing === 'guard') throw new Error('guard failed');
-      return sideOf(snapshot);
-    },
-  });
-  reconcile.onSwap((snapshot) => shown.push(snapshot.tailnet.name));
-  reconcile.onSwap((snapshot) => {
-    if (failing === 'swap' && snapshot.revision !== a) throw new Error('swap failed');
-  });
-  commit(writer, { 'tailnet.json5': `{ name: 'example.org' }` });
-  for (failing of ['guard', 'swap'] as const) {
-    assert.match(await sync(reconcile), new RegExp(`^rejected at .*: server/reconcile-fault$`), failing);
-    assert.equal(reconcile.snapshot().revision, a);
-    assert.match(fs.readFileSync(path.join(dataDir, 'last-good.json'), 'utf8'), new RegExp(a));
-  }
-  assert.deepEqual(shown, ['example.org', 'example.com'], 'the listener that had switched was switched back');
-  failing = undefined;
-  fs.mkdirSync(path.join(dataDir, 'last-good.json.moved'));
-  fs.renameSync(path.join(dataDir, 'last-good.json'), path.join(dataDir, 'last-good.json.moved/x'));
-  fs.mkdirSync(path.join(dataDir, 'last-good.json'));
-  assert.equal(await sync(reconcile), 'current', 'a disk that fails does not stop a good commit');
-  assert.equal(reconcile.status().recorded, false);
-});
-
-test('a kill at any moment leaves a whole last good snapshot', async (t) => {
-  const { writer, start, dataDir } = bench(t);
-  const known = [commit(writer, GOOD)];
-  await (await start()).close();
-  // The last delays lie around the swap and the writing of the file.
-  for (const delayMs of [0, 250, 300, 400]) {
-    known.push(commit(writer, { 'tailnet.json5': `{ name: 'after${delayMs}.example.com' }` }));
-    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'reconcile-child.ts'), writer.dir, dataDir], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    await once(child.stdout, 'data');
-    await sleep(delayMs);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    const kept = await readKept(dataDir);
-    assert.ok(kept.ok && kept.value, `whole after ${delayMs} ms`);
-    assert.ok(known.includes(kept.value.tree.revision));
-  }
-  const after = await start();
-  assert.equal(after.snapshot().revision, known.at(-1));
 });
 
 const keygen = spawnSync('ssh-keygen', ['--version']).error === undefined;
