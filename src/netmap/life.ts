@@ -58,9 +58,11 @@ export const createLife = (before: RouterOrder = new Map(), onOrder: () => void 
         return node;
       }
       const alive = isAlive(id);
-      const known = carried.get(id) ?? (alive ? remembered.get(id) : undefined);
+      // One that is not let in carries nothing, whatever was approved.
+      const carries = alive && node.authorized;
+      const known = carried.get(id) ?? (carries ? remembered.get(id) : undefined);
       const since = new Map<Prefix, number>();
-      if (alive) {
+      if (carries) {
         const fresh = node.approvedRoutes.some((route) => known?.get(route) === undefined);
         if (fresh) turn++;
         for (const route of node.approvedRoutes) since.set(route, known?.get(route) ?? turn);

@@ -9,7 +9,7 @@ import type { NodeId, Revision } from '../../src/base/ids.ts';
 import type { RouterOrder } from '../../src/netmap/life.ts';
 import { createTailnet } from '../../src/netmap/tailnet.ts';
 import type { Tailnet } from '../../src/netmap/tailnet.ts';
-import type { NodeRecord } from '../../src/registry/record.ts';
+import type { NodeField, NodeRecord } from '../../src/registry/record.ts';
 import { compileSnapshot } from '../../src/snapshot/compile.ts';
 import { toyRecord } from './toy.ts';
 
@@ -40,6 +40,7 @@ const router = (id: NodeId, subnets: readonly string[]): NodeRecord =>
 const carriers = (tailnet: Tailnet): Map<string, NodeId> => {
   const found = new Map<string, NodeId>();
   for (const id of ROUTERS) {
+    if (tailnet.population.node(id) === undefined) continue;
     const { primaryRoutes } = tailnet.population.peerView(VIEWER, id);
     for (const route of primaryRoutes) {
       assert.ok(!found.has(route), `${route} has one router`);
@@ -51,24 +52,27 @@ const carriers = (tailnet: Tailnet): Map<string, NodeId> => {
 };
 
 type Step =
-  | { readonly id: NodeId; readonly kind: 'online' | 'silent'; readonly on: boolean }
+  | { readonly id: NodeId; readonly kind: 'online' | 'silent' | 'authorized'; readonly on: boolean }
   | { readonly id: NodeId; readonly kind: 'routes'; readonly subnets: readonly string[] };
 
 const subnets = fc.subarray(SUBNETS, { minLength: 0 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({
-    id: fc.constantFrom(...ROUTERS),
-    kind: fc.constantFrom('online' as const, 'silent' as const),
-    on: fc.boolean(),
-  }),
-  fc.record({ id: fc.constantFrom(...ROUTERS), kind: fc.constant('routes' as const), subnets }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      id: fc.constantFrom(...ROUTERS),
+      kind: fc.constantFrom('online' as const, 'silent' as const, 'authorized' as const),
+      on: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ id: fc.constantFrom(...ROUTERS), kind: fc.constant('routes' as const), subnets }) }, // prettier-ignore
 );
 
 test('traffic moves to a router that is alive, and not back', () => {
   fc.assert(
     fc.property(
       fc.array(subnets, { minLength: ROUTERS.length, maxLength: ROUTERS.length }),
-      fc.array(step, { maxLength: 40 }),
+      fc.array(step, { maxLength: 40, size: 'max' }),
       (offers, steps) => {
         const records = new Map(ROUTERS.map((id, i) => [id, router(id, offers[i] ?? [])]));
         const viewer = toyRecord(VIEWER, { login: 'alice@example.com' as never });
@@ -78,17 +82,24 @@ test('traffic moves to a router that is alive, and not back', () => {
           nowMs: () => nowMs--,
           embeddedRegion: null,
         });
-        const offersOf = (id: NodeId): readonly string[] =>
-          (records.get(id)?.hostinfo['RoutableIPs'] as readonly string[] | undefined) ?? [];
+        const offersOf = (id: NodeId): readonly string[] => {
+          const { authorized, hostinfo } = records.get(id) as NodeRecord;
+          return authorized ? (hostinfo['RoutableIPs'] as readonly string[]) : [];
+        };
         const isAlive = (id: NodeId): boolean => tailnet.node(id)?.policyNode.alive === true;
-        let before = new Map<string, NodeId>();
+        for (const id of ROUTERS) tailnet.setOnline(id, true);
+        let before = carriers(tailnet);
         for (const it of steps) {
-          if (it.kind === 'routes') {
-            const was = records.get(it.id) as NodeRecord;
-            const after = router(it.id, it.subnets);
+          const was = records.get(it.id) as NodeRecord;
+          const change = (more: Partial<NodeRecord>): void => {
+            const after = { ...was, ...more };
             records.set(it.id, after);
-            tailnet.apply([{ kind: 'node-changed', before: was, after, fields: ['hostinfo'] } as never]);
-          } else if (it.kind === 'online') tailnet.setOnline(it.id, it.on);
+            const fields = Object.keys(more) as NodeField[];
+            tailnet.apply([{ kind: 'node-changed', before: was, after, fields }]);
+          };
+          if (it.kind === 'routes') change({ hostinfo: { RoutableIPs: [...it.subnets] } });
+          else if (it.kind === 'authorized') change({ authorized: it.on });
+          else if (it.kind === 'online') tailnet.setOnline(it.id, it.on);
           else tailnet.setSilent(it.id, it.on);
           const now = carriers(tailnet);
           for (const subnet of SUBNETS) {
@@ -105,7 +116,7 @@ test('traffic moves to a router that is alive, and not back', () => {
         }
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 

@@ -24,6 +24,9 @@ const TAGS = ['tag:a', 'tag:b'] as readonly string[] as readonly Tag[];
 const GROUPS = [...TAGS, 'user1000', 'user1001', 'user1002'];
 const ROUTES = ['10.0.0.0/8', '192.168.1.0/24', '0.0.0.0/0'] as readonly string[] as readonly Prefix[];
 
+/** What decides whether a node carries its routes. */
+const ROUTING: readonly NodeField[] = ['approvedRoutes', 'hostinfo', 'authorized'];
+
 const NOW_MS = 1_760_000_000_000;
 
 const pick = <T>(list: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...list);
@@ -352,7 +355,7 @@ class Scene<Policy> {
       const fields = (Object.keys(event.change) as NodeField[]).filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field])); // prettier-ignore
       if (fields.length === 0) return;
       this.records.set(id, after);
-      if (fields.includes('approvedRoutes') || fields.includes('hostinfo')) this.rerouted.add(id);
+      if (ROUTING.some((field) => fields.includes(field))) this.rerouted.add(id);
       this.tailnet.apply([{ kind: 'node-changed', before, after, fields } satisfies RegistryChange]);
     }
   }
