@@ -1,34 +1,21 @@
 // A real name server (BIND) on loopback with a zone that a key may change, and perhaps a second one that gets the zone from the
 // first. It ends with the test.
 
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { exchangeOverTcp } from '../../src/dns/exchange.ts';
 import { decodeResponse, decodeText, encodeRequest, TYPE } from '../../src/dns/message.ts';
 import type { NameServer } from '../../src/dns/exchange.ts';
+import { find, without } from '../interop/installed.ts';
 import { eventually, freePort, Hopeless, Task } from '../interop/task.ts';
 
 export const ZONE = 'example.com';
 export const KEY = { name: 'tailplane', secret: Buffer.alloc(32, 'tailplane').toString('base64') } as const;
 export const KEY_512 = { name: 'tailplane-512', secret: Buffer.alloc(64, 'long').toString('base64') } as const;
 
-const program = ((): string | undefined => {
-  const { stdout } = spawnSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/usr/local/sbin; command -v named'], {
-    encoding: 'utf8',
-  });
-  return stdout.trim() || undefined;
-})();
-
-/** For `describe`: the reason to skip, or `false`. CI never skips. */
-export const skipNamed = ((): string | false => {
-  if (program !== undefined) return false;
-  if (process.env['CI'])
-    throw new Error('named (package bind9) is not installed; with CI set these tests are never skipped');
-  console.log('Not tested: certificate records at a real name server (named, package bind9, is not installed).');
-  return 'named is not installed';
-})();
+/** For `describe`: the reason to skip, or `false`. */
+export const skipNamed = without('named', 'bind9', 'what needs a real name server: certificate records, split DNS');
 
 export interface Named extends NameServer {
   /** The texts at a name, asked as a certificate authority asks. */
@@ -79,7 +66,7 @@ export const startNamed = async (
      key stranger { algorithm hmac-sha256; secret "${KEY.secret}"; };
      zone "${ZONE}" { ${zone} };\n`,
   );
-  const command = [program as string, '-g', '-4', '-n', '1', '-c', path.join(folder, 'named.conf')];
+  const command = [find('named') as string, '-g', '-4', '-n', '1', '-c', path.join(folder, 'named.conf')];
   const task = new Task({ command, logFile: path.join(folder, 'named.log') });
   const server = { host, port };
   const texts = async (name: string): Promise<readonly string[]> => textsAt(server, name);

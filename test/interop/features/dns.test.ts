@@ -1,7 +1,6 @@
 // What a client resolves, asked where its applications ask: at 100.100.100.100, on a machine with a network device.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import https from 'node:https';
@@ -12,6 +11,7 @@ import { makeSelfSignedCertificate } from '../../../src/server/certificate.ts';
 import { skipNamed, startNamed, type Named } from '../../dns/named.ts';
 import { answerWith } from '../answer.ts';
 import type { Client } from '../client.ts';
+import { without } from '../installed.ts';
 import { skip } from '../machine.ts';
 import { addInternetAddress, NEAR, openPlace } from '../place.ts';
 import type { Place } from '../place.ts';
@@ -41,9 +41,7 @@ const DNS = {
 const policy = (...attr: readonly string[]): string =>
   JSON.stringify({ grants: [{ src: ['*'], dst: ['*'], ip: ['*'] }], nodeAttrs: [{ target: ['*'], attr }] });
 
-const hasDig = spawnSync('dig', ['-v']).status === 0;
-if (!hasDig && !process.env['CI'])
-  console.log('Not tested: answers to dig (package bind9-dnsutils, is not installed).');
+const skipDig = without('dig', 'bind9-dnsutils', 'answers to dig');
 const CLOUDFLARE = '1.1.1.1';
 const NEXTDNS = ['45.90.28.0', '45.90.30.0'];
 
@@ -127,7 +125,7 @@ describe('DNS', { skip, timeout: 90_000 }, () => {
 
   test(
     '`dig` at 100.100.100.100: addresses of both families, no such name, no such record',
-    { skip: !hasDig },
+    { skip: skipDig },
     async () => {
       const [four, six] = (await box.status()).Self.TailscaleIPs as [string, string];
       assert.deepEqual(await dig('box.tail.example.com', 'A'), ['NOERROR', `A ${four}`]);

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { Client } from '../client.ts';
+import { without } from '../installed.ts';
 import { skip } from '../machine.ts';
 import { NEAR, openPlace } from '../place.ts';
 import type { Place } from '../place.ts';
@@ -28,7 +29,7 @@ const policy = (access: 'rw' | 'ro' | undefined, attr = ['drive:share', 'drive:a
     nodeAttrs: [{ target: ['*'], attr }],
   });
 
-describe('Taildrive', { skip, timeout: 90_000 }, () => {
+describe('Taildrive', { skip: skip || without('curl', 'curl', 'Taildrive'), timeout: 90_000 }, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-drive-'));
   let place: Place;
   let tailnet: Tailnet;
