@@ -63,24 +63,32 @@ const facts = (list: Question['facts']): Markup =>
 const problemOf = (problem: string | undefined): Markup | undefined =>
   problem === undefined ? undefined : html`<p class="problem" id="problem" role="alert">${problem}</p>`;
 
-const signIn = (problem: string | undefined): Markup => html`<form method="post">
+/** `plain`: the page comes over HTTP from elsewhere, so others may read what is sent. */
+export interface Form {
+  readonly plain: boolean;
+}
+
+const UNENCRYPTED = html`<p class="warning">This page came without encryption. Show a credential only in a network that you trust.</p>`;
+
+const signIn = ({ plain }: Form, problem: string | undefined): Markup => html`<form method="post">
 <h2>Decide on this page</h2>
 ${problemOf(problem)}
+${plain ? UNENCRYPTED : undefined}
 <label for="credential">Your credential</label>
 <p class="hint" id="hint">It begins with <code>tpkey-api-</code> and is used for this one question.</p>
 <input id="credential" name="credential" type="password" required maxlength="256" autocomplete="current-password" autocapitalize="none" spellcheck="false" aria-describedby="${problem === undefined ? 'hint' : 'problem hint'}"${problem === undefined ? undefined : html` aria-invalid="true"`}>
 <div class="row"><button class="yes">Continue</button></div>
 </form>`;
 
-/** For everybody who has the link. `form`: whether credentials are declared that could be shown. */
-export const waitingPage = (question: Question, form: boolean, problem?: string): string =>
+/** For everybody who has the link. `form` is null where no credential is declared that could be shown. */
+export const waitingPage = (question: Question, form: Form | null, problem?: string): string =>
   page(
     problem === undefined ? question.title : `Not accepted – ${question.title}`,
     html`<p class="state wait">Waits for a decision</p>
 <h1>${question.title}</h1>
 <p class="soft">${question.caution}</p>
 ${facts(question.facts)}
-${form ? signIn(problem) : undefined}
+${form ? signIn(form, problem) : undefined}
 <section aria-labelledby="terminal">
 <h2 id="terminal">${form ? 'Or in a terminal of the server' : 'An administrator says yes in a terminal of the server'}</h2>
 <pre><code>${question.command}</code></pre>

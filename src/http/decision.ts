@@ -9,7 +9,7 @@ import type { Outcome } from '../base/outcome.ts';
 import type { Note } from '../control/ports.ts';
 import type { Actor } from '../identity/credential.ts';
 import { decidedPage, foreignPage, offerPage, overPage, waitingPage } from './decision-views.ts';
-import type { Offer, Question } from './decision-views.ts';
+import type { Form, Offer, Question } from './decision-views.ts';
 import { VISIT_MS } from './desk.ts';
 import type { Desk } from './desk.ts';
 import { PAGE_POLICY } from './style.ts';
@@ -46,10 +46,12 @@ export interface DecisionPorts {
 const FORM_LIMIT_BYTES = 4 << 10;
 const REFUSED = 403;
 const TOO_MANY = 429;
+const LOOPBACK = /^(?:localhost|127\..*|\[::1\])$/;
 
 export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: DecisionPorts): void => {
   const { desk, origin } = house;
   const secure = origin.startsWith('https:');
+  const plain = !secure && !LOOPBACK.test(new URL(origin).hostname);
   const cookieName = secure ? '__Secure-tailplane-visit' : 'tailplane-visit';
 
   const show = (ctx: Context, status: number, body: string): void => {
@@ -63,6 +65,7 @@ export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: D
     ctx.set('Cross-Origin-Resource-Policy', 'same-origin');
     ctx.body = body;
   };
+  const form = (): Form | null => (ports.isOpen() ? { plain } : null);
   const pathOf = (id: string): string => `${ports.path}/${id}`;
   /** An empty value takes the cookie away. */
   const setCookie = (ctx: Context, id: string, value: string): void => {
@@ -86,9 +89,9 @@ export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: D
     if (!question) return show(ctx, 404, overPage);
     if (question.state !== 'pending') return show(ctx, 200, decidedPage(question));
     const visit = desk.visitOf(pathOf(id), cookieOf(ctx));
-    if (!visit) return show(ctx, status, waitingPage(question, ports.isOpen(), problem));
+    if (!visit) return show(ctx, status, waitingPage(question, form(), problem));
     const offer = ports.offer(id, visit.actor);
-    if (!offer.ok) return show(ctx, REFUSED, waitingPage(question, ports.isOpen(), offer.reason));
+    if (!offer.ok) return show(ctx, REFUSED, waitingPage(question, form(), offer.reason));
     return show(ctx, status, offerPage(question, offer.value, visit.formToken, problem));
   };
 

@@ -50,7 +50,9 @@ label { display: block; font-weight: 600; }
 input, select { display: block; width: 100%; margin-top: .6rem; padding: .7rem .9rem; min-height: 3rem; font: inherit; color: inherit;
   background: var(--card); border: 1px solid var(--edge); border-radius: .7rem; }
 input[aria-invalid] { border-color: var(--stop); }
-.problem { margin: 0 0 1.1rem; padding: .75rem 1rem; border-radius: .7rem; color: var(--stop); background: var(--stop-well); font-weight: 500; }
+.problem, .warning { margin: 0 0 1.1rem; padding: .75rem 1rem; border-radius: .7rem; }
+.problem { color: var(--stop); background: var(--stop-well); font-weight: 500; }
+.warning { color: var(--wait); background: var(--wait-well); font-size: .9375rem; }
 .who { display: flex; align-items: center; justify-content: space-between; gap: 1rem; flex-wrap: wrap; }
 .who p { margin: 0; }
 .row { display: flex; gap: .75rem; margin-top: 1.25rem; flex-wrap: wrap; }

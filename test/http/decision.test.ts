@@ -150,6 +150,7 @@ test('it tells what asks and from where, as text, under a policy that allows its
   assert.match(text, /&lt;img src=x onerror=alert\(1\)&gt;/);
   const markup = text.replace('&lt;img src=x onerror=alert(1)&gt;', '');
   assert.doesNotMatch(markup, /<img|<script|\sstyle=|\son[a-z]+=|http-equiv/);
+  assert.match(text, /came without encryption/, 'over HTTP, and not on this machine');
   for (const part of ['203.0.113.7', 'tailplane auth approve QK3F-7TZA', 'type="password"']) assert.ok(text.includes(part), part); // prettier-ignore
   const style = /<style>([^]*?)<\/style>/.exec(text)?.[1] ?? '';
   const hash = createHash('sha256').update(style).digest('base64');
@@ -234,7 +235,8 @@ test('who shows a good credential is known for this page, decides once, and is f
 });
 
 test('behind TLS the cookie never travels without it', async (t) => {
-  const { send } = await open(t, { origin: 'https://tail.example.com' });
+  const { send, get } = await open(t, { origin: 'https://tail.example.com' });
+  assert.doesNotMatch(await (await get()).text(), /without encryption/);
   const answer = await send({ fields: { credential: GOOD }, headers: { origin: 'https://tail.example.com' } });
   assert.match(
     answer.headers.get('set-cookie') ?? '',
