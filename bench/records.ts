@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 
-import { nobleCrypto, type Crypto } from '../src/keys/crypto.ts';
+import type { Crypto } from '../src/keys/crypto.ts';
+import { nobleCrypto } from '../src/keys/noble.ts';
 import { nativeCrypto } from '../src/keys/native.ts';
 import { makeKeyPair } from '../src/keys/pair.ts';
 import { initiate, respond } from '../src/noise/handshake.ts';

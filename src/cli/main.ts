@@ -1,62 +1,11 @@
-// The command line: what commands there are, and how each ends. Every command is in a file of its own and registers
-// itself here; failures become one clear message and an exit code.
+// The command line: which commands are loaded, and how each ends. Failures become one clear message and an exit code.
 
-import { Command, CommanderError } from 'commander';
-import { registerAuth } from './auth.ts';
-import { registerBackup } from './backup.ts';
-import { registerCompletion } from './completion.ts';
-import { registerCredentials } from './credentials.ts';
-import { registerDebug } from './debug.ts';
-import { registerDerp } from './derp.ts';
-import { registerDoctor } from './doctor.ts';
+import { CommanderError } from 'commander';
+import type { Command } from 'commander';
 import { EXIT, Failure } from './failure.ts';
-import { registerFmt } from './fmt.ts';
-import { registerInit } from './init.ts';
-import { registerKeys } from './keys.ts';
-import { registerLint } from './lint.ts';
-import { registerNodes } from './nodes.ts';
-import { registerOverview } from './overview.ts';
-import { registerReview } from './review.ts';
-import { registerSeal, registerSigner } from './seal.ts';
-import { registerServe } from './serve.ts';
-import { registerRoutes } from './routes.ts';
-import { registerSource } from './source.ts';
-import { registerStatus } from './status.ts';
-import { registerVersion } from './version.ts';
 import { wantsColour } from './output.ts';
-
-export const buildProgram = (): Command => {
-  const program = new Command('tailplane')
-    .description('A control server for Tailscale clients whose configuration is a git repository.')
-    .option('--json', 'answer in JSON, for programs')
-    .option('--data <dir>', 'data folder of the server to talk to (TAILPLANE_DATA; default: data)')
-    .showHelpAfterError('(--help shows how)')
-    .showSuggestionAfterError()
-    .exitOverride()
-    .configureHelp({ showGlobalOptions: true });
-  registerServe(program);
-  registerInit(program);
-  registerLint(program);
-  registerFmt(program);
-  registerReview(program);
-  registerOverview(program);
-  registerStatus(program);
-  registerNodes(program);
-  registerKeys(program);
-  registerCredentials(program);
-  registerAuth(program);
-  registerDebug(program);
-  registerDerp(program);
-  registerRoutes(program);
-  registerSource(program);
-  registerSeal(program);
-  registerSigner(program);
-  registerBackup(program);
-  registerDoctor(program);
-  registerCompletion(program);
-  registerVersion(program);
-  return program;
-};
+import { createProgram } from './root.ts';
+import { registerServe } from './serve.ts';
 
 const report = (failure: Failure, json: boolean): void => {
   if (json) {
@@ -69,10 +18,19 @@ const report = (failure: Failure, json: boolean): void => {
   process.stderr.write(`${red[0]}error${red[1]}[${failure.code}]: ${failure.message}\n${help}`);
 };
 
+/** A server lives long, so it doesn't load the other commands; every other command line may name any, or need help. */
+const programFor = async (argv: readonly string[]): Promise<Command> => {
+  if (argv[0] !== 'serve') return (await import('./program.ts')).buildProgram();
+  const program = createProgram();
+  registerServe(program);
+  return program;
+};
+
 /** Runs one command line; the exit code is set, and the process ends when nothing is left to do. */
 export const run = async (argv: readonly string[]): Promise<void> => {
   try {
-    await buildProgram().parseAsync([...argv], { from: 'user' });
+    const program = await programFor(argv);
+    await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? EXIT.fine : EXIT.usage;

@@ -1,11 +1,6 @@
 // The six functions that the control protocol rests on, as a port: X25519 (RFC 7748), ChaCha20-Poly1305 (RFC 8439),
-// BLAKE2s-256 (RFC 7693) and HKDF with it (RFC 5869). This file holds the port and its reference, @noble; native.ts holds the
-// backend that serves traffic. A property test holds the two against each other.
-
-import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
-import { x25519 } from '@noble/curves/ed25519.js';
-import { blake2s } from '@noble/hashes/blake2.js';
-import { hkdf } from '@noble/hashes/hkdf.js';
+// BLAKE2s-256 (RFC 7693) and HKDF with it (RFC 5869). This file holds the port, native.ts the backend that serves traffic,
+// noble.ts the reference; a property test holds the two against each other.
 
 export const KEY_BYTES = 32;
 export const AEAD_NONCE_BYTES = 12;
@@ -48,27 +43,3 @@ export const halves = (keys: Uint8Array): readonly [Uint8Array, Uint8Array] => [
   keys.slice(0, HASH_BYTES),
   keys.slice(HASH_BYTES),
 ];
-
-export const nobleCrypto: Crypto = {
-  publicOf: (privateKey) => x25519.getPublicKey(privateKey),
-  sharedSecret: (privateKey, publicKey) => {
-    try {
-      return x25519.getSharedSecret(privateKey, publicKey);
-    } catch {
-      return undefined;
-    }
-  },
-  seal: (key, nonce, plaintext, associated, out) => {
-    chacha20poly1305(key, nonce, associated).encrypt(plaintext, out);
-  },
-  open: (key, nonce, sealed, associated) => {
-    if (sealed.length < AEAD_TAG_BYTES) return undefined;
-    try {
-      return chacha20poly1305(key, nonce, associated).decrypt(sealed);
-    } catch {
-      return undefined;
-    }
-  },
-  hash: (first, second) => blake2s.create().update(first).update(second).digest(),
-  hkdf: (salt, input) => halves(hkdf(blake2s, input, salt, NO_BYTES, 2 * HASH_BYTES)),
-};

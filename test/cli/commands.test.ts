@@ -10,7 +10,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { connectAdmin, socketPath, unreachable } from '../../src/cli/admin.ts';
 import { Failure } from '../../src/cli/failure.ts';
-import { buildProgram } from '../../src/cli/main.ts';
+import { buildProgram } from '../../src/cli/program.ts';
 
 const launcher = path.join(import.meta.dirname, '../../src/cli/tailplane.js');
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-cli-'));

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { formatHex, parseHex, utf8 } from '../../src/base/bytes.ts';
 import { holdsMeshKey, openClientInfo, sealServerInfo } from '../../src/derp/handshake.ts';
 import { boxKey, sealBox, type BoxKey } from '../../src/keys/box.ts';
-import { nobleCrypto as crypto } from '../../src/keys/crypto.ts';
+import { nobleCrypto as crypto } from '../../src/keys/noble.ts';
 
 const bytes = (hex: string): Uint8Array => parseHex(hex) as Uint8Array;
 const SERVER_PRIVATE = bytes('a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbe7f');

@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { formatHex, parseHex, utf8 } from '../../src/base/bytes.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { boxKey, openBox, sealBox } from '../../src/keys/box.ts';
-import { nobleCrypto } from '../../src/keys/crypto.ts';
+import { nobleCrypto } from '../../src/keys/noble.ts';
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { formatPrivateKey, makeKeyPair, parseKeyPair } from '../../src/keys/pair.ts';
 import { isSealed, openSecret, sealSecret } from '../../src/keys/sealed.ts';

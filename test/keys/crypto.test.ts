@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { formatHex, parseHex } from '../../src/base/bytes.ts';
-import { AEAD_TAG_BYTES, nobleCrypto, type Crypto } from '../../src/keys/crypto.ts';
+import { AEAD_TAG_BYTES, type Crypto } from '../../src/keys/crypto.ts';
+import { nobleCrypto } from '../../src/keys/noble.ts';
 import { nativeCrypto } from '../../src/keys/native.ts';
 
 const hex = (text: string): Uint8Array => parseHex(text)!;

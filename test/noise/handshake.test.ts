@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { formatBase64, formatHex, parseHex, utf8, utf8Text } from '../../src/base/bytes.ts';
-import { nobleCrypto } from '../../src/keys/crypto.ts';
+import { nobleCrypto } from '../../src/keys/noble.ts';
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { makeKeyPair } from '../../src/keys/pair.ts';
 import { encodeHandshakeError, initiate, initiationVersion, respond } from '../../src/noise/handshake.ts';

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { concatBytes, utf8 } from '../../src/base/bytes.ts';
-import { nobleCrypto } from '../../src/keys/crypto.ts';
+import { nobleCrypto } from '../../src/keys/noble.ts';
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { formatChallengeKey } from '../../src/keys/text.ts';
 import { decodeEarlyPayload, encodeEarlyPayload } from '../../src/noise/early.ts';

@@ -1,0 +1,50 @@
+// All commands, each from a file of its own that registers itself here.
+
+import type { Command } from 'commander';
+import { registerAuth } from './auth.ts';
+import { registerBackup } from './backup.ts';
+import { registerCompletion } from './completion.ts';
+import { registerCredentials } from './credentials.ts';
+import { registerDebug } from './debug.ts';
+import { registerDerp } from './derp.ts';
+import { registerDoctor } from './doctor.ts';
+import { registerFmt } from './fmt.ts';
+import { registerInit } from './init.ts';
+import { registerKeys } from './keys.ts';
+import { registerLint } from './lint.ts';
+import { registerNodes } from './nodes.ts';
+import { registerOverview } from './overview.ts';
+import { registerReview } from './review.ts';
+import { registerSeal, registerSigner } from './seal.ts';
+import { registerServe } from './serve.ts';
+import { registerRoutes } from './routes.ts';
+import { registerSource } from './source.ts';
+import { registerStatus } from './status.ts';
+import { registerVersion } from './version.ts';
+import { createProgram } from './root.ts';
+
+export const buildProgram = (): Command => {
+  const program = createProgram();
+  registerServe(program);
+  registerInit(program);
+  registerLint(program);
+  registerFmt(program);
+  registerReview(program);
+  registerOverview(program);
+  registerStatus(program);
+  registerNodes(program);
+  registerKeys(program);
+  registerCredentials(program);
+  registerAuth(program);
+  registerDebug(program);
+  registerDerp(program);
+  registerRoutes(program);
+  registerSource(program);
+  registerSeal(program);
+  registerSigner(program);
+  registerBackup(program);
+  registerDoctor(program);
+  registerCompletion(program);
+  registerVersion(program);
+  return program;
+};
