@@ -3,7 +3,6 @@
 import { familyOf, parseAddress, type Address } from '../base/address.ts';
 import type { Span } from '../base/diagnostic.ts';
 import type { Tag } from '../base/ids.ts';
-import type { Location } from '../wire/hostinfo.ts';
 import { reportDuplicates, type Reading } from './reading.ts';
 import { readSelector, selectorKey, type NodeSelector, type SelectorFile } from './selector.ts';
 import { expiryMs } from './tailnet.ts';
@@ -19,7 +18,7 @@ export interface NodeDeclaration {
   /** Life of the node key from its login; null means that it does not expire. */
   readonly keyExpiryMs?: number | null;
   /** Where it stands, as exit nodes are listed and suggested. */
-  readonly location?: Location;
+  readonly location?: NodeLocation;
   readonly approved?: boolean;
   /** Posture attributes, `custom:…`. */
   readonly attributes?: Readonly<Record<string, string | number | boolean>>;
@@ -28,7 +27,8 @@ export interface NodeDeclaration {
   readonly at: Span;
 }
 
-interface LocationFile {
+/** Clients group exit nodes by the codes, and prefer those of the highest priority. */
+export interface NodeLocation {
   readonly country?: string;
   readonly countryCode?: string;
   readonly city?: string;
@@ -44,7 +44,7 @@ interface NodeFile {
   readonly tags?: readonly string[];
   readonly addresses?: readonly string[];
   readonly keyExpiry?: string;
-  readonly location?: LocationFile;
+  readonly location?: NodeLocation;
   readonly approved?: boolean;
   readonly attributes?: Readonly<Record<string, string | number | boolean>>;
   readonly disabled?: boolean;
@@ -54,7 +54,7 @@ interface NodeFile {
  * Clients group exit nodes by the codes alone and then show the name of the first, so a name needs its code, and a city the
  * code that tells it from others.
  */
-const readLocation = (file: LocationFile, i: number, reading: Reading): Location => {
+const checkLocation = (file: NodeLocation, i: number, reading: Reading): NodeLocation => {
   for (const [field, code] of [
     ['country', 'countryCode'],
     ['city', 'cityCode'],
@@ -68,16 +68,7 @@ const readLocation = (file: LocationFile, i: number, reading: Reading): Location
       help: 'Clients put exit nodes together by these codes, and would mix up those without.',
     });
   }
-  const { country, countryCode, city, cityCode, latitude, longitude, priority } = file;
-  return {
-    ...(country === undefined ? {} : { Country: country }),
-    ...(countryCode === undefined ? {} : { CountryCode: countryCode }),
-    ...(city === undefined ? {} : { City: city }),
-    ...(cityCode === undefined ? {} : { CityCode: cityCode }),
-    ...(latitude === undefined ? {} : { Latitude: latitude }),
-    ...(longitude === undefined ? {} : { Longitude: longitude }),
-    ...(priority === undefined ? {} : { Priority: priority }),
-  };
+  return file;
 };
 
 const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[] => {
@@ -120,7 +111,7 @@ const readNode = (file: NodeFile, i: number, reading: Reading): NodeDeclaration[
       ...(file.tags === undefined ? {} : { tags: file.tags as readonly Tag[] }),
       ...(addresses === undefined ? {} : { addresses }),
       ...(file.keyExpiry === undefined ? {} : { keyExpiryMs: expiryMs(file.keyExpiry) }),
-      ...(file.location === undefined ? {} : { location: readLocation(file.location, i, reading) }),
+      ...(file.location === undefined ? {} : { location: checkLocation(file.location, i, reading) }),
       ...(file.approved === undefined ? {} : { approved: file.approved }),
       ...(file.attributes === undefined ? {} : { attributes: file.attributes }),
       ...(file.disabled === undefined ? {} : { disabled: file.disabled }),

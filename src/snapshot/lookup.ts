@@ -71,7 +71,7 @@ const steering = new WeakMap<Snapshot, boolean>();
 export const hasExitPriorities = (snapshot: Snapshot): boolean => {
   let known = steering.get(snapshot);
   if (known === undefined) {
-    known = snapshot.nodes.some(({ location }) => location?.Priority !== undefined);
+    known = snapshot.nodes.some(({ location }) => location?.priority !== undefined);
     steering.set(snapshot, known);
   }
   return known;

@@ -5,12 +5,12 @@ import { familyOf, isExitRoute, prefixContains } from '../base/address.ts';
 import type { Address, Prefix } from '../base/address.ts';
 import type { Json } from '../base/canonical.ts';
 import type { Login, NodeId, StableId, Tag, UserId } from '../base/ids.ts';
-import type { NodeDeclaration } from '../config/nodes.ts';
+import type { NodeDeclaration, NodeLocation } from '../config/nodes.ts';
 import { autoApprovedRoutes } from '../policy/approve.ts';
 import { mayConnect } from '../policy/connectors.ts';
 import type { PolicyNode, PolicyUser } from '../policy/facts.ts';
 import { decodeHostinfo } from '../wire/hostinfo.ts';
-import type { Hostinfo } from '../wire/hostinfo.ts';
+import type { Hostinfo, Location } from '../wire/hostinfo.ts';
 import { approvedRoutesOf, declarationOf } from './lookup.ts';
 import { findPerson } from './person.ts';
 import type { SelectableNode, Snapshot } from './snapshot.ts';
@@ -93,6 +93,19 @@ const postureOf = (
   return posture;
 };
 
+const wireLocation = (declared: NodeLocation): Location => {
+  const { country, countryCode, city, cityCode, latitude, longitude, priority } = declared;
+  return {
+    ...(country !== undefined && { Country: country }),
+    ...(countryCode !== undefined && { CountryCode: countryCode }),
+    ...(city !== undefined && { City: city }),
+    ...(cityCode !== undefined && { CityCode: cityCode }),
+    ...(latitude !== undefined && { Latitude: latitude }),
+    ...(longitude !== undefined && { Longitude: longitude }),
+    ...(priority !== undefined && { Priority: priority }),
+  };
+};
+
 /** `online`: whether the node is connected; a silent subnet router loses its routes to another one. */
 export const resolveNode = <R extends RegisteredNode>(
   snapshot: Snapshot,
@@ -120,7 +133,10 @@ export const resolveNode = <R extends RegisteredNode>(
   const addresses = addressesOf(record, declaration?.addresses);
   // A machine doesn't decide where it stands: that would let an exit node put itself before the others.
   const { Location: _claimed, ...said }: Hostinfo = decodeHostinfo(record.hostinfo) ?? {};
-  const hostinfo: Hostinfo = { ...said, ...(declaration?.location && { Location: declaration.location }) };
+  const hostinfo: Hostinfo = {
+    ...said,
+    ...(declaration?.location && { Location: wireLocation(declaration.location) }),
+  };
   const routableIPs = hostinfo.RoutableIPs ?? [];
   const approved = [
     ...approvedRoutesOf(snapshot, { ...selectable, owner, tags }),

@@ -152,6 +152,24 @@ test('a credential is declared and withdrawn in keys.json5, without its secret',
   assert.doesNotMatch(fs.readFileSync(file, 'utf8'), /a1/);
 });
 
+test('an approval is withdrawn on a branch of its own, from the file as it is on the branch that is followed', async (t) => {
+  const { writer, run } = await bench(t, (dir) => `file://${dir}`);
+  const text = `{ routes: [
+  { node: { name: 'office', owner: 'alice@example.com' }, subnets: ['10.1.0.0/16', '10.2.0.0/16'] }, // ours
+] }\n`;
+  writer.commit({ 'routes.json5': text }, { push: false, message: 'Approve' });
+  valueOf(await run('post /reconcile/sync'));
+  const withdraw = async (body: object): Promise<Outcome<unknown>> =>
+    await run('post /edits/:what/:node', body, '', { what: 'withdrawal', node: 'office' });
+  const proposed = valueOf(await withdraw({ mode: 'propose', routes: ['10.1.0.0/16'] })) as EditAnswer;
+  assert.match(proposed.branch ?? '', /^tailplane\/withdraw-10-1-0-0-16-of-office-[0-9a-f]{6}$/);
+  assert.equal(
+    git(writer.dir, ['show', `${proposed.branch}:routes.json5`]),
+    text.replace("'10.1.0.0/16', ", '').trimEnd(),
+  );
+  assert.equal(codeOf(await withdraw({ routes: ['10.3.0.0/16'] })), 'server/approved-elsewhere');
+});
+
 test('in a plain folder an edit is written to the file, and the rest is refused', async (t) => {
   const setUp = await bench(t, (dir) => dir);
   valueOf(await editRoutes(setUp, { mode: 'commit' }));

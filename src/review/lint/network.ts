@@ -98,7 +98,7 @@ const priorityWithoutExit: LintRule = {
     if (!folder.routes || !folder.nodes) return;
     if (folder.routes.some(({ exitNode }) => exitNode) || (policy?.autoApprovers.exitNode.length ?? 0) > 0) return;
     for (const { location, at } of folder.nodes) {
-      if (location?.Priority === undefined) continue;
+      if (location?.priority === undefined) continue;
       yield {
         span: at,
         message: 'A priority is for exit nodes, and none is approved.',
