@@ -84,6 +84,9 @@ const registerCoverage = (program: Command): void => {
     });
 };
 
+/** Columns of names that traffic is lined up behind. */
+const NAME_WIDTH = 44;
+
 const registerMatrix = (program: Command): void => {
   program
     .command('matrix')
@@ -103,16 +106,21 @@ const registerMatrix = (program: Command): void => {
       if (options.format === 'json') process.stdout.write(`${JSON.stringify(matrix, null, 2)}\n`);
       else {
         out.show(matrix, () =>
-          table(
-            ['FROM', 'TO', 'TRAFFIC'],
-            matrix.rows.flatMap((row, i) =>
-              matrix.columns.flatMap((column, j) => {
+          matrix.rows
+            .map((row, i) => {
+              const reached = matrix.columns.flatMap((column, j) => {
                 const traffic = matrix.cells[i]?.[j] ?? '';
-                return traffic === '' ? [] : [[plain(row), plain(column), traffic]];
-              }),
-            ),
-            out.style,
-          ),
+                return traffic === '' ? [] : [[plain(column), traffic] as const];
+              });
+              const width = Math.min(Math.max(...reached.map(([column]) => column.length)), NAME_WIDTH);
+              const lines = reached.map(([column, traffic]) =>
+                column.length > NAME_WIDTH
+                  ? `  ${column}\n  ${' '.repeat(width)}  ${traffic}`
+                  : `  ${column.padEnd(width)}  ${traffic}`,
+              );
+              return [out.style('bold', plain(row)), ...lines].join('\n');
+            })
+            .join('\n\n'),
         );
       }
     });

@@ -79,6 +79,12 @@ const alsoWords = ({ who, traffic }: AccessChange): Word[] => [
   ...parties(who.map(({ kind, name, nodes, except = [] }) => ({ kind, name, nodes, except }))),
 ];
 
+/** One mention of each line, with all that is on it. */
+const becauseOf = (causes: readonly Cause[]): readonly Because[] =>
+  [...Map.groupBy(causes, ({ side, at }) => `${side} ${at.file}:${at.start.line}`).values()].flatMap((group) =>
+    group.slice(0, 1).map(({ side, at }) => ({ side, at, what: group.map(({ what }) => what).join(', ') })),
+  );
+
 const keyOf = (value: unknown): string => JSON.stringify(value);
 
 /** From so many destinations on that somebody reaches by the same lines, they are listed below one another. */
@@ -97,7 +103,7 @@ const accessLines = (changes: readonly Judged<AccessChange>[]): Line[] => {
             mark: first.direction === 'gained' ? '+' : '-',
             risk: first.risk,
             words: head(first),
-            because: first.causes,
+            because: becauseOf(first.causes),
             ...(others.length > 0 ? { also: others.map(alsoOf) } : {}),
           },
         ]
@@ -150,7 +156,7 @@ const exchangeLine = ({ lost, gained }: Exchange): Line => ({
     ...parties(gained.what),
     say(`: ${trafficText(gained.traffic)} instead of ${trafficText(lost.traffic)}`),
   ],
-  because: gained.causes.length > 0 ? gained.causes : lost.causes,
+  because: becauseOf(gained.causes.length > 0 ? gained.causes : lost.causes),
 });
 
 const SHELL: Readonly<Record<ShellChange['to'], string>> = { accept: '', check: ', after a confirmation', deny: '' };
@@ -166,7 +172,7 @@ const shellLine = ({ from, to, who, what, logins, causes, risk }: Judged<ShellCh
     ...list(loginTexts(logins).map((login) => ({ name: login }))),
     say(to === 'accept' && from === 'check' ? ', without a confirmation now' : SHELL[to]),
   ],
-  because: causes,
+  because: becauseOf(causes),
 });
 
 const capabilityLine = ({ direction, capability, values, who, what, causes }: CapabilityChange): Line => {
@@ -181,7 +187,7 @@ const capabilityLine = ({ direction, capability, values, who, what, causes }: Ca
       { name: capability },
       ...(text === '' ? [] : [say(' '), { name: text.length > 80 ? `${text.slice(0, 79)}…` : text }]),
     ],
-    because: causes,
+    because: becauseOf(causes),
   };
 };
 
@@ -201,6 +207,9 @@ const TITLES: Readonly<Record<Area, string>> = {
 };
 
 const MARKS = { added: '+', removed: '-', changed: '~' } as const;
+
+/** What explains much of the rest. */
+const FIRST_AREAS: readonly Area[] = ['people', 'policy'];
 
 const areaSections = (
   changes: ReadonlyMap<Area, readonly Judged<DeclaredChange>[]>,
@@ -251,7 +260,7 @@ export const sectionsOf = (plan: Plan): readonly Section[] => {
         because: [],
       })),
     },
-    ...areaSections(areas, ['people']),
+    ...areaSections(areas, FIRST_AREAS),
     { title: GAINED, lines: accessLines(gained) },
     { title: LOST, lines: accessLines(lost) },
     { title: CHANGED, lines: exchanges.map(exchangeLine) },
@@ -260,7 +269,7 @@ export const sectionsOf = (plan: Plan): readonly Section[] => {
     { title: 'Machines', lines: machines },
     ...areaSections(
       areas,
-      [...areas.keys()].filter((area) => area !== 'people'),
+      [...areas.keys()].filter((area) => !FIRST_AREAS.includes(area)),
     ),
   ];
   return [...Map.groupBy(sections, ({ title }) => title)].flatMap(([title, parts]) => {

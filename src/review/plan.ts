@@ -3,6 +3,8 @@
 
 import { canonicalJson } from '../base/canonical.ts';
 import type { Span } from '../base/diagnostic.ts';
+import type { AccessRule } from '../policy/document.ts';
+import { accessRulesOf } from '../policy/evaluate.ts';
 import { diffAccess, type AccessChange } from './access.ts';
 import { diffCapabilities, type CapabilityChange } from './capabilities.ts';
 import { createTracer } from './causes.ts';
@@ -68,6 +70,31 @@ const sameRules = (...[before, after]: readonly [ReviewedTailnet, ReviewedTailne
   return rulesOf(before) === rulesOf(after);
 };
 
+/** A rule that makes all others needless. Where there is no policy any more, that is said by itself. */
+const opensEverything = (...[before, after]: readonly [ReviewedTailnet, ReviewedTailnet]): readonly string[] => {
+  const find = ({ snapshot: { policy } }: ReviewedTailnet): AccessRule | undefined =>
+    (accessRulesOf(policy) ?? []).find(
+      ({ sources, destinations, traffic, srcPosture, via }) =>
+        srcPosture.length + via.length === 0 &&
+        sources.some(({ kind }) => kind === 'any' || kind === 'danger-all') &&
+        destinations.some(
+          ({ selector, ports }) =>
+            selector.kind === 'any' &&
+            traffic.some(
+              (one) =>
+                one.protocol === null && (ports ?? one.ports).some(({ First, Last }) => First === 0 && Last === 65_535),
+            ),
+        ),
+    );
+  const rule = find(after);
+  const isOpen = accessRulesOf(before.snapshot.policy) === null || find(before) !== undefined;
+  return rule && !isOpen
+    ? [
+        `every machine reaches every other: rule ${rule.index + 1} of ${rule.section} (${formatAt(rule.at)}) opens everything`,
+      ]
+    : [];
+};
+
 /** Everything that changes between the two. The guard speaks only about nodes that exist. */
 export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { imagined }: PlanOptions): Plan => {
   const comparison: Comparison = createComparison(before, after);
@@ -81,13 +108,14 @@ export const planChange = (before: ReviewedTailnet, after: ReviewedTailnet, { im
     });
   const guard = imagined ? [] : guardChange(guardSide(before), guardSide(after));
   judge(guard, ({ message }) => ['high', message]);
+  judge(opensEverything(before, after), (reason) => ['high', reason]);
+  const declared = judge(diffDeclared(comparison), judgeDeclared);
   const access = judge(diffAccess(comparison, tracer), judgeAccess).sort((a, b) =>
     a.direction === b.direction ? RANK.indexOf(b.risk) - RANK.indexOf(a.risk) : 0,
   );
   const shells = judge(diffShells(comparison, tracer), judgeShell);
   const capabilities = diffCapabilities(comparison, tracer);
   judge(capabilities, () => ['low']);
-  const declared = judge(diffDeclared(comparison), judgeDeclared);
   const ordered = verdicts.toSorted((a, b) => RANK.indexOf(b[0]) - RANK.indexOf(a[0]));
   /** An imagined node comes and goes with the person or tag that it stands for, which is told already. */
   const missing = (here: ReviewedTailnet, there: ReviewedTailnet): string[] =>

@@ -26,7 +26,8 @@ const NAMES_SHOWN = 3;
 const names = (parties: AccessChange['who']): string => {
   const shown = parties.slice(0, parties.length > NAMES_SHOWN ? NAMES_SHOWN - 1 : NAMES_SHOWN).map(formatParty);
   const rest = parties.length - shown.length;
-  return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(' and ');
+  const all = rest > 0 ? [...shown, `${rest} more`] : shown;
+  return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`;
 };
 
 /** IPv4 networks shorter than this are more than a handful of machines. */

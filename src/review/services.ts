@@ -12,7 +12,6 @@ const WELL_KNOWN: Readonly<Record<number, string>> = {
   993: 'mail',
   2049: 'NFS file shares',
   8080: 'HTTP',
-  9100: 'printing or metrics',
 };
 
 /** Ports whose services give a machine away, or hold what others want. */

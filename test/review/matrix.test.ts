@@ -43,11 +43,27 @@ test('rows reach columns by the traffic in the cell', () => {
 test('without a policy everybody reaches everybody; with an empty one nobody anybody', () => {
   const open = matrixOf(undefined);
   assert.deepEqual(open.rows, ['alice@example.com', 'bob@example.com']);
-  assert.deepEqual(
-    open.cells.flat().filter((cell) => cell !== ''),
-    ['every port', 'every port'],
-  );
+  assert.deepEqual(open.columns, ['their own devices', 'alice@example.com', 'bob@example.com']);
+  assert.deepEqual(open.cells, [
+    ['every port', '', 'every port'],
+    ['every port', 'every port', ''],
+  ]);
   assert.deepEqual(matrixOf({ grants: [] }), { rows: [], columns: [], cells: [] });
+});
+
+test('what people do among their own devices is one column, and makes nobody a row by themselves', () => {
+  const matrix = matrixOf({
+    tagOwners: { 'tag:web': [] },
+    grants: [
+      { src: ['autogroup:member'], dst: ['autogroup:self'], ip: ['*'] },
+      { src: ['autogroup:member'], dst: ['tag:web'], ip: ['tcp:443'] },
+    ],
+  });
+  assert.deepEqual(matrix, {
+    rows: ['autogroup:member'],
+    columns: ['their own devices', 'tag:web'],
+    cells: [['every port', 'tcp 443 (HTTPS)']],
+  });
 });
 
 test('names on the page are text', () => {
