@@ -188,23 +188,27 @@ const gather = (comparison: Comparison, changesOfAll: readonly TrafficChange[]):
 };
 
 /** A machine alone is no source of its own; «every machine» may mean it all the same where that is shorter. */
-const nameSources = (name: Naming, { sources, destinations, own }: Drawn): readonly Party[] => {
+const nameSources = (
+  name: Naming,
+  { sources, destinations, own }: Drawn,
+  isLone: (unit: number) => boolean,
+): readonly Party[] => {
   const plain = name(sources);
   if (own || plain.length === 0) return plain;
   const joined = createBitset();
   addAll(joined, sources);
   addAll(joined, destinations);
   const [first] = bitsOf(destinations);
-  const isAlone = equalBitsets(destinations, only(first));
+  const isAlone = first !== undefined && isLone(first) && equalBitsets(destinations, only(first));
   const all = isAlone ? name(joined) : plain;
   const size = (parties: readonly Party[]): number =>
     parties.reduce((sum, { except = [] }) => sum + 1 + except.length, 0);
   return size(all) < size(plain) ? all : plain;
 };
 
-const only = (bit: number | undefined): Bitset => {
+const only = (bit: number): Bitset => {
   const set = createBitset();
-  if (bit !== undefined) addBit(set, bit);
+  addBit(set, bit);
   return set;
 };
 
@@ -239,7 +243,7 @@ export const diffAccess = (comparison: Comparison, tracer: Tracer): readonly Acc
       const { direction, sources, destinations } = drawn;
       const tailnet = direction === 'gained' ? after : before;
       const name = names[direction];
-      const who = nameSources(name, drawn);
+      const who = nameSources(name, drawn, (unit) => sizeOf(units[unit], tailnet) === 1);
       const what = drawn.own ? [OWN] : name(destinations);
       // Addresses of the tailnet's own ranges that no node has concern nobody.
       if (who.length === 0 || what.length === 0) return [];
