@@ -5,7 +5,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Outcome } from '../base/outcome.ts';
-import { encodeBackup, readBackupEntries, readBackupHead, type BackupEntry } from '../registry/backup.ts';
+import {
+  encodeBackup,
+  isRegistryFile,
+  readBackupEntries,
+  readBackupHead,
+  type BackupEntry,
+  type BackupHead,
+} from '../registry/backup.ts';
 import { realDisk } from '../registry/disk.ts';
 import { RegistryFault } from '../registry/fault.ts';
 import { inspectFile } from '../registry/inspect.ts';
@@ -146,6 +153,18 @@ const readFile = (file: string): Uint8Array => {
   }
 };
 
+/** What is in a backup, or in one of the automatic copies of registry.db, which has no head. */
+const readEntries = async (
+  file: string,
+  options: PassphraseOption,
+): Promise<{ readonly head?: BackupHead; readonly entries: readonly BackupEntry[] }> => {
+  const bytes = readFile(file);
+  if (isRegistryFile(bytes)) return { entries: [{ name: 'registry.db', bytes }] };
+  const { head, body } = must(readBackupHead(bytes));
+  const passphrase = head.sealed ? await readPassphrase(options.passphraseFile, false) : undefined;
+  return { head, entries: must(await readBackupEntries(head, body, passphrase)) };
+};
+
 const restore = async (
   file: string,
   options: PassphraseOption & { readonly apply?: boolean },
@@ -153,17 +172,17 @@ const restore = async (
 ): Promise<void> => {
   const folder = dataFolderOf(command);
   const out = outputOf(command);
-  const { head, body } = must(readBackupHead(readFile(file)));
-  const passphrase = head.sealed ? await readPassphrase(options.passphraseFile, false) : undefined;
-  const entries = must(await readBackupEntries(head, body, passphrase));
+  const { head, entries } = await readEntries(file, options);
   const lock = options.apply === true ? lockFor(folder) : undefined;
   try {
     const plan = must(await planRestore(realDisk, folder, entries));
     const aside = lock && (await applyRestore(realDisk, folder, entries, Date.now()));
-    const answer = { applied: lock !== undefined, folder, backup: head, plan, aside: aside ?? null };
+    const answer = { applied: lock !== undefined, folder, backup: head ?? null, plan, aside: aside ?? null };
     out.show(answer, () =>
       [
-        `${file} was made on ${new Date(head.createdMs).toISOString()} by Tailplane ${plain(head.tailplane)} with ${head.nodes} nodes.`,
+        head === undefined
+          ? `${file} is a copy of registry.db.`
+          : `${file} was made on ${new Date(head.createdMs).toISOString()} by Tailplane ${plain(head.tailplane)} with ${head.nodes} nodes.`,
         ...describePlan(plan),
         ...(lock === undefined
           ? [`Nothing was changed. To do this in ${folder}: stop its server, and add --apply.`]

@@ -86,6 +86,10 @@ const headOf = (value: unknown): (BackupHead & { readonly sha256: string }) | un
   return isHead ? (head as BackupHead & { sha256: string }) : undefined;
 };
 
+/** Whether these are the bytes of a registry.db, as the automatic copies are. */
+export const isRegistryFile = (bytes: Uint8Array): boolean =>
+  Buffer.from(bytes.subarray(0, 16)).toString('latin1') === 'SQLite format 3\0';
+
 /** What a backup says about itself, and its checked body. */
 export const readBackupHead = (
   bytes: Uint8Array,

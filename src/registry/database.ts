@@ -3,6 +3,7 @@
 
 import initSqlJs, { type BindParams, type Database as Sql, type SqlValue, type Statement } from 'sql.js';
 import type { NodeId } from '../base/ids.ts';
+import { fitsDigest, makePlaceholder, stampDigest } from './digest.ts';
 import { RegistryFault } from './fault.ts';
 import type { KeyId, LoginId, NodeAttribute, NodeRecord, Rows } from './record.ts';
 import {
@@ -85,6 +86,10 @@ const open = (library: initSqlJs.SqlJsStatic, bytes: Uint8Array | undefined): { 
   try {
     if (bytes && Number(scalar(sql, 'PRAGMA application_id')) !== APPLICATION_ID) throw damaged('it is not a registry');
     if (!bytes) sql.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+    // Absent in a file of an early version, and in one that somebody took it out of to change the file by hand.
+    const digest = bytes && scalar(sql, "SELECT value FROM meta WHERE name = 'digest'");
+    if (bytes && typeof digest === 'string' && !fitsDigest(bytes, digest))
+      throw damaged('something in it has changed since it was written');
     const versionBefore = migrate(sql);
     sql.exec('PRAGMA foreign_keys = ON');
     return { sql, versionBefore };
@@ -246,7 +251,11 @@ export const openDatabase = async (bytes: Uint8Array | undefined): Promise<Regis
     toBytes: () => {
       for (const statement of statements.values()) statement.free();
       statements.clear();
-      return sql.export();
+      const placeholder = makePlaceholder();
+      sql.run("REPLACE INTO meta (name, value) VALUES ('digest', ?)", [placeholder]);
+      const bytes = sql.export();
+      stampDigest(bytes, placeholder);
+      return bytes;
     },
     close: () => {
       for (const statement of statements.values()) statement.free();

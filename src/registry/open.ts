@@ -3,7 +3,7 @@
 
 import fs from 'node:fs';
 import type { Address } from '../base/address.ts';
-import { createBackups, type BackupPlan } from './backups.ts';
+import { copyTimeMs, createBackups, type BackupPlan } from './backups.ts';
 import type { RegistryChange } from './change.ts';
 import type { Head } from './database.ts';
 import { realDisk, type Disk } from './disk.ts';
@@ -145,6 +145,16 @@ interface Opened {
   readonly head: Head | undefined;
 }
 
+/** Where the file is damaged, the copy that could take its place. */
+const withCopy = async (error: unknown, disk: Disk, folder: string): Promise<unknown> => {
+  if (!(error instanceof RegistryFault) || error.code !== 'registry/file-damaged') return error;
+  const copies = (await disk.list(`${folder}/${BACKUP_FOLDER}`)).filter((name) => copyTimeMs(name) !== undefined);
+  const newest = copies.sort().at(-1);
+  if (newest === undefined) return error;
+  const help = `Nothing was changed. Check the disk, and keep a copy of the data folder. The newest copy of the registry: \`tailplane restore ${folder}/${BACKUP_FOLDER}/${newest}\` shows what would be lost, with --apply it takes the place of the file.`;
+  return new RegistryFault(error.code, error.message, help, error);
+};
+
 const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opened> => {
   const { folder, now, warn } = settings;
   const store = settings.disk ? storeOn(disk, folder, now) : threadStore(folder, now);
@@ -154,7 +164,11 @@ const readFolder = async (settings: RegistrySettings, disk: Disk): Promise<Opene
   for (const place of [folder, `${folder}/${BACKUP_FOLDER}`]) {
     for (const name of await disk.list(place)) if (name.endsWith('.db.tmp')) await disk.remove(`${place}/${name}`);
   }
-  const head = await store.read((rows) => takeRows(state, rows));
+  const head = await store
+    .read((rows) => takeRows(state, rows))
+    .catch(async (error: unknown) => {
+      throw await withCopy(error, disk, folder);
+    });
   if (head) {
     state.nextNodeId = head.nextNodeId;
     state.cursor = head.cursor as Address | null;

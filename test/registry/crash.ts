@@ -20,8 +20,11 @@ export interface Tally {
 
 /** A data folder is used for so many lives, then the next begins: reading the state takes longer each time. */
 const LIVES_PER_FOLDER = 25;
-const LONGEST_LIFE_MS = 90;
+/** A life ends soon after so many acknowledgements: under the same pressure on a busy machine as on an idle one. */
+const LONGEST_LIFE_ACKNOWLEDGED = 160;
+const JITTER_MS = 3;
 const LONGEST_START_MS = 400;
+const DOT = '.'.charCodeAt(0);
 const GIVE_UP_MS = 30_000;
 
 /** What the killed process promised: the last word on each machine, and acts whose answer was not seen. */
@@ -108,10 +111,13 @@ const liveAndDie = async (folder: string, life: number, promises: Promises, cach
   // One life in eight ends while it starts.
   const hitsStart = randomInt(8) === 0;
   let timer = setTimeout(kill, hitsStart ? randomInt(1, LONGEST_START_MS) : GIVE_UP_MS);
-  child.stdout.once('data', () => {
-    if (hitsStart) return;
+  let left = randomInt(1, LONGEST_LIFE_ACKNOWLEDGED);
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (hitsStart || left <= 0) return;
+    for (const byte of chunk) if (byte === DOT) left--;
+    if (left > 0) return;
     clearTimeout(timer);
-    timer = setTimeout(kill, randomInt(1, LONGEST_LIFE_MS));
+    timer = setTimeout(kill, Math.random() * JITTER_MS);
   });
   const [, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   clearTimeout(timer);

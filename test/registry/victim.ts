@@ -1,6 +1,6 @@
 // The process that is killed: a registry under pressure from eight callers. It writes to a diary what it found at its start
-// (`=`), what it is about to do (`?`) and what was acknowledged (`+`), each a line of JSON, each before it goes on, and says
-// on standard output when it is up. Run by crash.ts as `node victim.ts FOLDER LIFE DIARY`.
+// (`=`), what it is about to do (`?`) and what was acknowledged (`+`), each a line of JSON, each before it goes on. On standard
+// output it says when it is up, and a dot for each acknowledgement. Run by crash.ts as `node victim.ts FOLDER LIFE DIARY`.
 
 import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
@@ -84,6 +84,7 @@ const main = async (folder: string, life: number, diary: number): Promise<void> 
     const outcome = await registry.apply(event);
     if (!outcome.ok) throw new Error(`${act.act} was refused: ${outcome.code}`);
     say('+', { act, caller, promised: outcome.value.node && promisedOf(outcome.value.node) } satisfies Acknowledged);
+    fs.writeSync(1, '.');
     return outcome.value;
   };
 
