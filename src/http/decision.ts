@@ -100,15 +100,13 @@ export const mountDecisionPage = (router: Router, house: DecisionHouse, ports: D
     const proof = desk.show(credential, address);
     const actor = proof.ok ? proof.value() : proof;
     const offer = actor.ok ? ports.offer(id, actor.value) : actor;
-    if (!proof.ok || !offer.ok) {
-      const refusal = proof.ok ? offer : proof;
-      if (refusal.ok) return;
-      house.note('warn', 'credential refused', { page: ports.path, code: refusal.code, remote: address });
-      look(ctx, id, refusal.reason, refusal.code === 'identity/too-many-attempts' ? TOO_MANY : REFUSED);
-      return;
+    if (!offer.ok) {
+      house.note('warn', 'credential refused', { page: ports.path, code: offer.code, remote: address });
+      look(ctx, id, offer.reason, offer.code === 'identity/too-many-attempts' ? TOO_MANY : REFUSED);
+    } else if (proof.ok) {
+      setCookie(ctx, id, desk.admit(pathOf(id), proof.value));
+      turnTo(ctx, id);
     }
-    setCookie(ctx, id, desk.admit(pathOf(id), proof.value));
-    turnTo(ctx, id);
   };
 
   const decide = async (ctx: Context, id: string, fields: URLSearchParams): Promise<void> => {
