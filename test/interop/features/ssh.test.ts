@@ -45,12 +45,15 @@ describe('Tailscale SSH', { skip, timeout: 120_000 }, () => {
     return (await eventually('a shell waits', 10_000, look)).value;
   };
   const revisions = (): number => tailnet.server.task.log.split('this revision serves now').length;
-  /** The box learns of a policy a moment after it was written. */
-  const serve = async (text: string): Promise<void> => {
-    const before = revisions();
+  /** The rules that the box holds a shell against. */
+  const rules = async (): Promise<string> =>
+    JSON.stringify((JSON.parse(await box.tell('debug', 'netmap')) as { SSHPolicy: unknown }).SSHPolicy);
+  /** Until the box has the new rules; `told` is false where it is told nothing, because only the server has to know. */
+  const serve = async (text: string, told = true): Promise<void> => {
+    const [before, had] = [revisions(), await rules()];
     tailnet.edit('policy.json5', text);
     await eventually('the server serves the policy', 5_000, () => revisions() > before);
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    if (told) await eventually('the box has the new rules', 5_000, async () => (await rules()) !== had);
   };
   /** Gives this machine, which nobody else sees, a person of that name. */
   const addPerson = (name: string): void => {
@@ -143,7 +146,7 @@ describe('Tailscale SSH', { skip, timeout: 120_000 }, () => {
   });
 
   test('in check mode, a no ends it', async () => {
-    await serve(policy(`action: 'check', checkPeriod: 'always'`));
+    await serve(policy(`action: 'check', checkPeriod: 'always'`), false);
     const session = shell();
     await tailnet.server.admin('auth', 'ssh', 'deny', (await waiting()).code);
     const { exitCode, text } = await session;
