@@ -247,6 +247,7 @@ export const catalogue = {
   'control/too-old': 'The client is older than the server can serve',
   'control/unknown-node': 'No node has this node key',
   'control/wrong-machine': 'The node key belongs to another machine',
+  'control/copied': 'Another machine with the same keys is connected',
   'control/node-disabled': 'The machine is disabled in nodes.json5',
   'control/unknown-user': 'The person is not a user of the tailnet',
   'control/user-disabled': 'The person is disabled in users.json5',

@@ -25,6 +25,11 @@ const updateOf = ({ update }: NodeDetails, out: Output): string => {
   );
 };
 
+const copyRows = ({ copy }: NodeDetails, out: Output): readonly (readonly [string, string])[] =>
+  copy === null
+    ? []
+    : [['copy', out.style('red', `another machine uses the same keys, at ${plain(copy.remote)} (${ago(copy.last)}); see docs/machines.md`)]]; // prettier-ignore
+
 /** The first warning beside the word «health», the others below it. */
 const healthRows = ({ health }: NodeDetails): readonly (readonly [string, string])[] =>
   health.map(({ warning, text, since }, i) => [i === 0 ? 'health' : '', `${plain(text)} (${plain(warning)}${since === null ? '' : `, ${ago(since)}`})`]); // prettier-ignore
@@ -40,6 +45,7 @@ const details = (node: NodeDetails, out: Output): string => {
     ['joined', `${node.created} (${ago(node.created)})`],
     ['key expires', node.expires === null ? 'never' : `${node.expires} (${ago(node.expires)})`],
     ['client', `${plain(`${node.version} on ${node.os}`)}${updateOf(node, out)}`],
+    ...copyRows(node, out),
     ...healthRows(node),
     ['advertises', plain(node.advertisedRoutes.join(' ')) || '-'],
     ['approved', node.approvedRoutes.join(' ') || '-'],

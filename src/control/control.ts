@@ -6,6 +6,7 @@ import { createRoom, openConnection, type Call, type Connection, type Handler } 
 import { createErrands } from './errand.ts';
 import { farewellOf } from './farewell.ts';
 import { keyAnswerOf } from './key.ts';
+import { createCopies } from './copies.ts';
 import { createHealth } from './health.ts';
 import { createLiveness } from './liveness.ts';
 import { createLogins } from './logins.ts';
@@ -42,6 +43,7 @@ export const DEFAULT_LIMITS: ControlLimits = {
   pingMs: 15_000,
   callMs: 60_000,
   peerPingMs: 5_000,
+  copyProbeMs: 2_000,
   healthAfterMs: 20_000,
   healthEveryMs: 120_000,
 };
@@ -72,11 +74,12 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const ssh = createSshChecks({ now, random, registry, netmap, note, url, loginMs });
   const callbacks = createCallbacks(presence, random, now, limits);
   const health = createHealth({ now, registry, presence, callbacks, wheel, limits, note });
+  const copies = createCopies({ now, registry, presence, callbacks, limits, note });
   const liveness = createLiveness({ netmap, presence, callbacks, limits, registry, note });
   const errands = createErrands({ now, snapshot, netmap, standing, health, note, publishDns: ports.publishDns });
   const shared = { now, netmap, presence, scheduler, standing, observer, limits, meter, note };
-  const register = createRegisterHandler({ ...shared, registry, snapshot, logins });
-  const map = createMapHandler({ ...shared, outbox, wheel, health });
+  const register = createRegisterHandler({ ...shared, registry, snapshot, logins, copies });
+  const map = createMapHandler({ ...shared, snapshot, outbox, wheel, health, copies });
 
   const routes = new Map<string, Route>([
     ['/machine/register', { method: 'POST', handler: register }],
@@ -169,6 +172,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
       const { node, cause } = change;
       note('info', 'node removed', { ...noteNode(node), cause });
       health.forget(node.id);
+      copies.forget(node.id);
       const session = presence.sessionOf(node.id);
       if (cause !== 'logout') session?.send(farewellOf(node, netmap, snapshot()), now());
       session?.end();
@@ -191,6 +195,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     pingPeer: callbacks.pingPeer,
     askHealth: health.ask,
     healthOf: health.warningsOf,
+    copyOf: copies.copyOf,
     approveLogin: logins.approveLogin,
     denyLogin: logins.denyLogin,
     sshChecks: ssh.sshChecks,

@@ -1,4 +1,4 @@
-// The last message to a node that was removed. A client that only loses its stream asks for its map forever; one that is told
+// The last message to a node that was removed, or to a copy of one. A client that only loses its stream asks for its map forever; one that is told
 // that its key has ended asks its person to log in again (protocol: controlclient/auto.go; ipnlocal reads KeyExpiry of
 // the self node).
 
@@ -17,8 +17,11 @@ export const farewellOf = (
   record: NodeRecord,
   netmap: Pick<MapSource, 'accountOf'>,
   snapshot: Snapshot,
+  /** What the client is to show as the reason. */
+  reason?: string,
 ): Uint8Array => {
   const addresses = record.addresses.map(hostPrefix);
+  const health = reason === undefined ? '' : `,"Health":${JSON.stringify([reason])}`;
   const self = formatNode({
     ID: record.id,
     StableID: record.stableId,
@@ -41,5 +44,5 @@ export const farewellOf = (
     CapMap: {},
     Expired: true,
   });
-  return encodeMessage(encodeRawFrame(utf8(`{"Node":${self}}`)));
+  return encodeMessage(encodeRawFrame(utf8(`{"Node":${self}${health}}`)));
 };

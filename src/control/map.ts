@@ -2,10 +2,13 @@
 // and a read-only look (protocol: controlclient/direct.go, sendMapRequest; headscale and testcontrol answer alike).
 
 import type { NodeRecord, Observation } from '../registry/record.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import { OLDEST_VERSION } from '../wire/capability.ts';
 import { homeRegionOf } from '../wire/hostinfo.ts';
 import { decodeMapRequest, type MapRequest } from '../wire/map.ts';
 import type { Call } from './connection.ts';
+import { COPIED, type Copies } from './copies.ts';
+import { farewellOf } from './farewell.ts';
 import type { Health } from './health.ts';
 import type { Outbox } from './outbox.ts';
 import type { Observer } from './observe.ts';
@@ -26,6 +29,8 @@ export interface MapPorts {
   readonly standing: Standing;
   readonly observer: Observer;
   readonly health: Pick<Health, 'heard'>;
+  readonly copies: Pick<Copies, 'maySpeak'>;
+  readonly snapshot: () => Snapshot;
   readonly limits: ControlLimits;
   readonly meter: Meter;
   readonly note: Note;
@@ -40,7 +45,8 @@ const observationOf = (request: MapRequest): Partial<Observation> => ({
   ...(request.DiscoKey !== undefined && { discoKey: request.DiscoKey }),
   ...(request.Hostinfo !== undefined && {
     hostinfo: request.Hostinfo,
-    homeDerp: homeRegionOf(request.Hostinfo),
+    // A client that has just started, or logged in anew, has not looked at its network yet; its old home still holds.
+    ...(request.Hostinfo.NetInfo !== undefined && { homeDerp: homeRegionOf(request.Hostinfo) }),
   }),
 });
 
@@ -59,7 +65,7 @@ const streamObservationOf = (request: MapRequest, node: NodeRecord): Partial<Obs
 };
 
 export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void>) => {
-  const { health, limits, netmap, now, observer, outbox, presence, scheduler, standing, wheel } = ports;
+  const { copies, health, limits, netmap, now, observer, outbox, presence, scheduler, standing, wheel } = ports;
 
   const keepAlive = (session: Session): void => {
     const jitterMs = Math.random() * (limits.keepAliveMs / 5);
@@ -76,7 +82,8 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
   const stream = (call: Call, request: MapRequest, node: NodeRecord): void => {
     const { peer } = call;
     call.stream.respond(MAP_HEADERS);
-    const of = { node: node.id, peer, capver: request.Version, nowMs: now(), meter: ports.meter };
+    const { DiscoKey: process, Version: capver } = request;
+    const of = { node: node.id, peer, process, capver, nowMs: now(), meter: ports.meter };
     const session = new Session(of, call.stream, outbox.wake);
     if (!request.ReadOnly) {
       // In this order, so that everything is in the first message.
@@ -98,6 +105,16 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
       presence.leave(session);
     });
     ports.note('debug', 'stream opened', { ...noteNode(node), version: request.Version, remote: peer.remote });
+  };
+
+  /** A copy that only loses its stream asks forever; one whose key has ended stops, and asks its person to log in. */
+  const turnAway = (call: Call, request: MapRequest, node: NodeRecord): void => {
+    if (!request.Stream) {
+      call.answer(409, COPIED.reason);
+      return;
+    }
+    call.stream.respond(MAP_HEADERS);
+    call.stream.end(farewellOf(node, netmap, ports.snapshot(), COPIED.reason));
   };
 
   const once = (call: Call, request: MapRequest, node: NodeRecord): void => {
@@ -133,6 +150,14 @@ export const createMapHandler = (ports: MapPorts): ((call: Call) => Promise<void
       return;
     }
     const node = found.value;
+    if (!request.ReadOnly && (request.Stream || request.OmitPeers)) {
+      const may = copies.maySpeak(node, call.peer, request.DiscoKey);
+      if (may !== true && !(await may)) {
+        turnAway(call, request, node);
+        return;
+      }
+      if (call.gone.aborted) return;
+    }
     if (request.Stream) stream(call, request, node);
     else if (request.OmitPeers && !request.ReadOnly) {
       observer.observe(node, observationOf(request));

@@ -98,6 +98,8 @@ export interface ControlLimits {
   readonly callMs: number;
   /** How long a client has to ping a peer. It says nothing of one that fails, which it does after ten seconds. */
   readonly peerPingMs: number;
+  /** How long a client has to say that it is there when another one wants its place. */
+  readonly copyProbeMs: number;
   /** How long after a client said something it is asked for its health, and how often at most. */
   readonly healthAfterMs: number;
   readonly healthEveryMs: number;
@@ -114,6 +116,14 @@ export interface SessionStatus {
   readonly lastSentMs: number;
   /** `waiting` for its first map, `open`, or `slow`: the client doesn't read, and gets the newest state when it does. */
   readonly state: 'waiting' | 'open' | 'slow';
+}
+
+/** A machine that uses the keys of another one, which is connected. */
+export interface CopyFound {
+  /** Where the copy asks from. */
+  readonly remote: string;
+  readonly sinceMs: number;
+  readonly lastMs: number;
 }
 
 /** An SSH session that waits for a person to confirm it, or was decided in the last minute. */
@@ -165,6 +175,9 @@ export interface Control {
   readonly askHealth: (node: NodeId, withinMs: number) => Promise<Outcome<readonly HealthWarning[]>>;
   /** The same as last heard. */
   readonly healthOf: (node: NodeId) => readonly HealthWarning[];
+
+  /** A machine that uses the node's keys as well, if one asked in the last hour. */
+  readonly copyOf: (node: NodeId) => CopyFound | undefined;
 
   /** Logins in progress are in the registry's view; here a person decides about one. */
   readonly approveLogin: (id: LoginId, decision: LoginDecision) => Promise<Outcome<NodeRecord>>;

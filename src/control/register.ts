@@ -8,7 +8,7 @@ import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { NodeRecord } from '../registry/record.ts';
-import { justJoined } from '../registry/register.ts';
+import { isOtherPersons, justJoined } from '../registry/register.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { OLDEST_VERSION, understandsRegisterRetry } from '../wire/capability.ts';
@@ -20,6 +20,7 @@ import {
 } from '../wire/register.ts';
 import type { Call } from './connection.ts';
 import { declareExpiry, isExpired, keyExpiry } from './expiry.ts';
+import { COPIED, type Copies } from './copies.ts';
 import type { Logins } from './logins.ts';
 import type { Observer } from './observe.ts';
 import { noteNode, type ControlLimits, type MapSource, type Meter, type Note } from './ports.ts';
@@ -35,6 +36,7 @@ export interface RegisterPorts {
   readonly netmap: MapSource;
   readonly presence: Presence;
   readonly logins: Logins;
+  readonly copies: Pick<Copies, 'isKnownCopy'>;
   readonly standing: Standing;
   readonly observer: Observer;
   readonly scheduler: Scheduler;
@@ -61,7 +63,7 @@ interface Admission {
 }
 
 export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Promise<void>) => {
-  const { limits, logins, meter, netmap, now, observer, presence, registry, scheduler, standing } = ports;
+  const { copies, limits, logins, meter, netmap, now, observer, presence, registry, scheduler, standing } = ports;
   let deciding = 0;
 
   const joined = (node: NodeRecord): Outcome<RegisterResponse> =>
@@ -81,7 +83,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
   };
 
   /** A client that starts says who it is; nothing is decided anew, but a key may be given a shorter life. */
-  const greet = async (request: RegisterRequest, node: NodeRecord): Promise<Outcome<RegisterResponse>> => {
+  const greet = async (peer: Peer, request: RegisterRequest, node: NodeRecord): Promise<Outcome<RegisterResponse>> => {
     const welcome = standing.isWelcome(node);
     if (!welcome.ok) return welcome;
     const retagged = await observer.retag(node, request.Hostinfo?.RequestTags ?? []);
@@ -91,7 +93,10 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       const outcome = await registry.apply({ kind: 'set-expiry', id: node.id, expiresMs: expiryMs });
       if (!outcome.ok) return outcome;
     }
-    if (request.Hostinfo) observer.observe(node, { hostinfo: request.Hostinfo, capver: request.Version });
+    // While another connection speaks for the node this may be a copy of it; the map requests that follow settle that.
+    const speaker = presence.sessionOf(node.id)?.peer;
+    if (request.Hostinfo && (speaker === undefined || speaker === peer))
+      observer.observe(node, { hostinfo: request.Hostinfo, capver: request.Version });
     return joined(registry.view.nodes.get(node.id) ?? node);
   };
 
@@ -119,11 +124,14 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     const known = isValid ? node : justJoined(registry.view, peer.machineKey, now());
     const grant = checkAuthKey(authKey, now(), snapshot.authKeys, registry.view, known?.keyId ?? null);
     // A machine that is in already needs no key: containers go on showing the one that they first came with.
-    if (isValid && (!grant.ok || grant.value.key.id === node.keyId)) return greet(request, node);
+    if (isValid && (!grant.ok || grant.value.key.id === node.keyId)) return greet(peer, request, node);
     if (!grant.ok) return grant;
     const admission = admissionOf(grant.value, request.Hostinfo?.RequestTags ?? []);
     if (!admission.ok) return admission;
     const { tags } = admission.value;
+    const owner = ownership(standing, admission.value.person, tags);
+    // The first person keeps the node; who moves in gets one of their own, for which the client has to make a key.
+    if (node && isOtherPersons(node, owner)) return accept({ NodeKeyExpired: true });
     const outcome = await registry.apply({
       kind: 'register',
       nowMs: now(),
@@ -133,7 +141,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       nlKey: request.NLKey ?? null,
       keySignature: request.NodeKeySignature ? formatBase64(request.NodeKeySignature) : null,
       discoKey: null,
-      ...ownership(standing, admission.value.person, tags),
+      ...owner,
       tags,
       hostinfo: request.Hostinfo ?? {},
       capver: request.Version,
@@ -177,6 +185,11 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       const id = key && view.byNodeKey.get(key);
       return id && view.nodes.get(id);
     };
+    if (await copies.isKnownCopy(peer)) {
+      // A copy that logs out must not take the key from the machine that it was made of.
+      const isLogout = request.expiryMs !== undefined && request.expiryMs <= now();
+      return isLogout ? accept({ NodeKeyExpired: true, MachineAuthorized: false }) : COPIED;
+    }
     const node = byKey(request.NodeKey);
     const claimed = node ?? byKey(request.OldNodeKey);
     // Node keys are public: only the machine that brought one may speak for it.
@@ -187,7 +200,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
     if (wanted !== undefined && wanted !== ports.snapshot().tailnet.name)
       return refuse('control/other-tailnet', `This server serves the tailnet ${ports.snapshot().tailnet.name} only.`);
     if (request.authKey !== undefined) return joinByKey(peer, request, request.authKey, node);
-    if (node && !isExpired(node, now())) return greet(request, node);
+    if (node && !isExpired(node, now())) return greet(peer, request, node);
     if (request.Followup !== undefined) return followUp(call, request);
     return node ? accept({ NodeKeyExpired: true }) : begin(peer, request);
   };

@@ -4,6 +4,7 @@
 import type { ServerHttp2Stream } from 'node:http2';
 
 import type { NodeId } from '../base/ids.ts';
+import type { DiscoKey } from '../keys/text.ts';
 import type { MapStream } from '../netmap/tailnet.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
 import { KEEP_ALIVE } from '../wire/framing.ts';
@@ -40,6 +41,8 @@ const joinSmall = (pieces: readonly Uint8Array[]): readonly Uint8Array[] => {
 export class Session {
   readonly node: NodeId;
   readonly peer: Peer;
+  /** The disco key, which tells one process of the client from another. */
+  readonly process: DiscoKey | undefined;
   readonly capver: CapabilityVersion;
   readonly sinceMs: number;
   readonly #meter: Meter;
@@ -61,12 +64,20 @@ export class Session {
 
   /** `wake` is called when the session has, or may have, something to send and room to send it. */
   constructor(
-    of: { node: NodeId; peer: Peer; capver: CapabilityVersion; nowMs: number; meter: Meter },
+    of: {
+      node: NodeId;
+      peer: Peer;
+      process: DiscoKey | undefined;
+      capver: CapabilityVersion;
+      nowMs: number;
+      meter: Meter;
+    },
     stream: ServerHttp2Stream,
     wake: (session: Session) => void,
   ) {
     this.node = of.node;
     this.peer = of.peer;
+    this.process = of.process;
     this.capver = of.capver;
     this.sinceMs = of.nowMs;
     this.lastSentMs = of.nowMs;

@@ -62,6 +62,8 @@ export interface RouteAnswer {
 export interface NodeDetails extends NodeAnswer {
   /** The release that tailnet.json5 asks for, where the machine runs an older one. */
   readonly update: { readonly release: string; readonly urgent: boolean } | null;
+  /** Another machine that uses the same keys, if one asked in the last hour. */
+  readonly copy: { readonly remote: string; readonly since: string; readonly last: string } | null;
   /** What the client says is wrong with it. */
   readonly health: readonly HealthAnswer[];
 }

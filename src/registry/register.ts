@@ -14,11 +14,18 @@ import type { NodeRecord } from './record.ts';
 import { changeNode, type Tables } from './state.ts';
 
 /** Upper and lower case are the same person, and so is a login that they had before. */
-const isLoginOf = (node: NodeRecord, { login, formerLogins = [] }: RegisterEvent): boolean => {
+const isLoginOf = (
+  node: NodeRecord,
+  { login, formerLogins = [] }: Pick<RegisterEvent, 'login' | 'formerLogins'>,
+): boolean => {
   const mine = node.login?.toLowerCase();
   if (mine === undefined || login === null) return node.login === login;
   return [login, ...formerLogins].some((each) => each.toLowerCase() === mine);
 };
+
+/** Whether the node is one person's and the login another's. */
+export const isOtherPersons = (node: NodeRecord, by: Pick<RegisterEvent, 'login' | 'formerLogins'>): boolean =>
+  node.login !== null && by.login !== null && !isLoginOf(node, by);
 
 const sameOwner = (node: NodeRecord, event: RegisterEvent): boolean =>
   isLoginOf(node, event) && node.tags.length > 0 === event.tags.length > 0;
@@ -42,8 +49,7 @@ const findNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord | un
   }
   const replaced = event.oldNodeKey === null ? undefined : get(tables.byNodeKey.get(event.oldNodeKey));
   if (replaced?.machineKey === event.machineKey) {
-    const betweenPeople = replaced.login !== null && event.login !== null && !isLoginOf(replaced, event);
-    if (!betweenPeople) return accept(replaced);
+    if (!isOtherPersons(replaced, event)) return accept(replaced);
   }
   const siblings = (tables.byMachineKey.get(event.machineKey) ?? []).map((id) => get(id));
   return accept(siblings.find((node) => node !== undefined && sameOwner(node, event)));
@@ -119,6 +125,12 @@ const useOf = (tables: Tables, event: RegisterEvent, nodeId: NodeId): readonly R
   return [{ kind: 'key-use', before, after }];
 };
 
+/** The relay of another node on the same machine: a client tells it again only when it next looks at its network. */
+const homeOf = (tables: Tables, machineKey: MachineKey): number =>
+  (tables.byMachineKey.get(machineKey) ?? [])
+    .map((id) => tables.nodes.get(id)?.homeDerp ?? 0)
+    .find((home) => home > 0) ?? 0;
+
 const addNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord> => {
   const addresses = nextAddresses(event.assignment, tables.cursor, (address) => tables.byAddress.has(address));
   if (!addresses) return refuse('registry/addresses-exhausted', 'The tailnet has no free address left.');
@@ -144,7 +156,7 @@ const addNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord> => {
     capver: event.capver,
     endpoints: [],
     endpointTypes: [],
-    homeDerp: 0,
+    homeDerp: homeOf(tables, event.machineKey),
     createdMs: event.nowMs,
     expiresMs: event.expiresMs,
     lastSeenMs: event.nowMs,

@@ -71,14 +71,16 @@ const HEALTH_MS = 2_000;
 
 export const nodeOperations = (
   parts: Parts,
-  control: Pick<Control, 'askHealth' | 'healthOf'>,
+  control: Pick<Control, 'askHealth' | 'healthOf' | 'copyOf'>,
 ): readonly AdminOperation[] => {
   const detailsOf = async (node: NodeRecord): Promise<Outcome<NodeDetails>> => {
     const asked = await control.askHealth(node.id, HEALTH_MS);
     const health = asked.ok ? asked.value : control.healthOf(node.id);
     const hint = clientVersionOf(parts.snapshot(), node.hostinfo['IPNVersion']);
+    const copy = control.copyOf(node.id);
     return accept({
       ...describeNode(parts, node),
+      copy: copy ? { remote: copy.remote, since: time(copy.sinceMs), last: time(copy.lastMs) } : null,
       update:
         hint.LatestVersion === undefined
           ? null

@@ -26,6 +26,15 @@ const driftOf = ({ registry, tailnet }: Parts): readonly string[] =>
     return approvedRoutes.length === 0 ? [] : [`${label}: ${approvedRoutes.join(', ')} approved at run time`];
   });
 
+/** Machines whose keys another one uses as well. */
+const copiesOf = ({ registry, tailnet }: Parts, control: Control): readonly string[] =>
+  [...registry.view.nodes.keys()].flatMap((id) => {
+    const copy = control.copyOf(id);
+    return copy
+      ? [`${tailnet.node(id)?.label ?? id} is copied: a machine at ${copy.remote} uses its keys as well`]
+      : [];
+  });
+
 export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
   method: 'get',
   path: '/status',
@@ -54,6 +63,7 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
         ...(reconcile.recorded ? [] : ['the last good tailnet could not be written to the data folder']),
         ...(source.refusal ? [`the source can't be read: ${source.refusal.reason}`] : []),
         ...[certificateProblem() ?? []].flat(),
+        ...copiesOf(parts, control),
         ...(registry.problem === null ? [] : [`registrations are refused for now: ${registry.problem}`]),
       ],
       drift: driftOf(parts),

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 
 import type { NodeId } from '../../src/base/ids.ts';
 import { KEEP_ALIVE } from '../../src/wire/framing.ts';
+import { formatDiscoKey } from '../../src/keys/text.ts';
 import { authKeyOf, newKeyPair, newNodeKey, openWorld, snapshotOf, until, type Client, type World } from './world.ts';
 
 let world: World;
@@ -141,10 +142,11 @@ test('a request that only reads changes nothing', async () => {
 
 test('a newer stream takes the place of the older, and nobody hears of it', async () => {
   const { client, NodeKey, id } = await join();
-  const older = await client.stream({ NodeKey });
+  const DiscoKey = formatDiscoKey(newKeyPair().publicKey);
+  const older = await client.stream({ NodeKey, DiscoKey });
   await older.next();
   const second = await world.connect(client.machine);
-  const newer = await second.stream({ NodeKey });
+  const newer = await second.stream({ NodeKey, DiscoKey });
   await newer.next();
   assert.equal(await older.next(), undefined, 'the older ends cleanly');
   client.close();

@@ -141,6 +141,11 @@ export class Client {
     return this.#task;
   }
 
+  /** Where it keeps its keys and its socket. */
+  get folder(): string {
+    return this.#folder;
+  }
+
   /** Its SOCKS5 proxy into the tailnet; it knows MagicDNS. */
   get socksPort(): number {
     return this.#socksPort;
