@@ -5,7 +5,6 @@ import type { Command } from 'commander';
 import { EXIT, Failure } from './failure.ts';
 import { wantsColour } from './output.ts';
 import { createProgram } from './root.ts';
-import { registerServe } from './serve.ts';
 
 const report = (failure: Failure, json: boolean): void => {
   if (json) {
@@ -18,11 +17,12 @@ const report = (failure: Failure, json: boolean): void => {
   process.stderr.write(`${red[0]}error${red[1]}[${failure.code}]: ${failure.message}\n${help}`);
 };
 
-/** A server lives long, so it doesn't load the other commands; every other command line may name any, or need help. */
+/** What lives long doesn't load the other commands; every other command line may name any, or need help. */
 const programFor = async (argv: readonly string[]): Promise<Command> => {
-  if (argv[0] !== 'serve') return (await import('./program.ts')).buildProgram();
   const program = createProgram();
-  registerServe(program);
+  if (argv[0] === 'serve') (await import('./serve.ts')).registerServe(program);
+  else if (argv[0] === 'derp') (await import('./derp.ts')).registerDerp(program);
+  else return (await import('./program.ts')).buildProgram();
   return program;
 };
 

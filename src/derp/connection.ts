@@ -22,22 +22,58 @@ export interface ConnectionSetup {
   readonly remote: Remote;
   /** The most that one write may hold, for transports of messages; 0: no limit. */
   readonly writeLimitBytes: number;
-  /** What `createFlusher` gave; one for all connections of a relay. */
-  readonly flushLater: (connection: Connection) => void;
+  readonly flusher: Flusher;
   readonly onProven: () => void;
   readonly onClosed: () => void;
   readonly onFault: (fault: unknown) => void;
 }
 
-/** Calls `onTurnEnd` of each connection once, when the event loop has read from every socket that was ready. */
-export const createFlusher = (): ((connection: Connection) => void) => {
+/** Decides when those who have something to write do so; one for all connections of a relay. */
+export interface Flusher {
+  readonly wake: (connection: Connection) => void;
+  /** All frames of a chunk were handed on. */
+  readonly chunkEnded: () => void;
+}
+
+/**
+ * In each turn of the event loop the first frames for a connection leave as soon as the chunk that brought them is read,
+ * so that the receiver works while the relay goes on reading; what others bring for it in the same turn leaves in one
+ * write at the turn's end.
+ */
+export const createFlusher = (): Flusher => {
   const woken: Connection[] = [];
-  const flushAll = (): void => {
-    for (let i = 0; i < woken.length; i++) woken[i]?.onTurnEnd();
-    woken.length = 0;
+  const gathering: Connection[] = [];
+  let turn = 0;
+  let scheduled = false;
+  // Writing may wake others.
+  const flushAll = (connections: Connection[]): void => {
+    for (let i = 0; i < connections.length; i++) connections[i]?.onFlush();
+    connections.length = 0;
   };
-  return (connection) => {
-    if (woken.push(connection) === 1) setImmediate(flushAll);
+  const endTurn = (): void => {
+    scheduled = false;
+    turn++;
+    flushAll(gathering);
+    flushAll(woken);
+  };
+  return {
+    wake: (connection) => {
+      woken.push(connection);
+      if (scheduled) return;
+      scheduled = true;
+      setImmediate(endTurn);
+    },
+    chunkEnded: () => {
+      for (let i = 0; i < woken.length; i++) {
+        const connection = woken[i] as Connection;
+        if (connection.flushedIn === turn) gathering.push(connection);
+        else {
+          connection.flushedIn = turn;
+          connection.onFlush();
+        }
+      }
+      woken.length = 0;
+    },
   };
 };
 
@@ -45,6 +81,8 @@ export class Connection implements Link {
   readonly session: Session;
   readonly socket: Duplex;
   readonly remote: Remote;
+  /** The turn in which it was flushed at the end of a chunk; the flusher's. */
+  flushedIn = -1;
   readonly #setup: ConnectionSetup;
   #isWoken = false;
   #isClosed = false;
@@ -79,7 +117,7 @@ export class Connection implements Link {
   wake(): void {
     if (this.#isWoken) return;
     this.#isWoken = true;
-    this.#setup.flushLater(this);
+    this.#setup.flusher.wake(this);
   }
 
   flush(): void {
@@ -90,8 +128,8 @@ export class Connection implements Link {
     if (!this.isWritable() && !this.#writeDeadline) this.#startWriteDeadline();
   }
 
-  /** The end of a turn of the event loop in which something woke it. */
-  onTurnEnd(): void {
+  /** The flusher says that it is time. */
+  onFlush(): void {
     this.#isWoken = false;
     this.flush();
   }
@@ -135,6 +173,7 @@ export class Connection implements Link {
       this.session.close();
     }
     if (!this.#isProven) this.#noteProven();
+    this.#setup.flusher.chunkEnded();
   }
 
   #noteProven(): void {

@@ -126,7 +126,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
   };
   const connections = new Set<Connection>();
   const handshakes = createCensus();
-  const flushLater = createFlusher();
+  const flusher = createFlusher();
   const webSockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -153,7 +153,7 @@ export const createRelay = (ports: RelayPorts, options: RelayOptions): Relay => 
       socket,
       remote,
       writeLimitBytes,
-      flushLater,
+      flusher,
       onProven: endHandshake,
       onFault: (fault) => ports.onFault?.(fault, 'relay'),
       onClosed: () => {

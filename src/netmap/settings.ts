@@ -79,15 +79,19 @@ const derpRegionOf = (region: DeclaredRegion): DerpRegion => ({
   Nodes: region.nodes.map((node) => derpNodeOf(region.id, node)),
 });
 
+/** A region that there never is. Clients ignore its score, but a map that differs makes them measure again. */
+const NO_REGION = 0;
+
 /** The declared regions, and the embedded one where the snapshot wants it; without those that are `hidden` (codes or ids). */
 export const derpMapOf = (
   { derp, derpmap, policy }: Snapshot,
   embedded: DerpRegion | null,
   hidden: readonly string[] = [],
   fetched: readonly DeclaredRegion[] = [],
+  again = false,
 ): DerpMap => {
   const regions: Record<string, DerpRegion> = {};
-  const scores: Record<string, number> = {};
+  const scores: Record<string, number> = again ? { [NO_REGION]: 1 } : {};
   const offer = (id: number, code: string, score: number | undefined, region: DerpRegion): void => {
     if (hidden.some((name) => isNamed({ id, code }, name))) return;
     regions[id] = region;

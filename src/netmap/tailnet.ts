@@ -29,7 +29,7 @@ import type { Rules } from './rules.ts';
 import { createSessions } from './sessions.ts';
 import { PART } from './parts.ts';
 import type { TimelineEntry } from './timeline.ts';
-import { createWorld, readDns, readSettings } from './world.ts';
+import { createWorld, readDns, readSettings, relaysOf } from './world.ts';
 
 export interface TailnetOptions {
   /** Unix milliseconds; for ControlTime and the timeline only. */
@@ -97,6 +97,10 @@ export interface Tailnet {
   readonly setSnapshot: (snapshot: Snapshot) => void;
   /** Regions of the relay map that the server fetches, from now on. */
   readonly setPublicRegions: (regions: readonly DeclaredRegion[]) => void;
+  /** A text that is equal as long as no node is told of other relays. */
+  readonly relays: () => string;
+  /** Sends the relay map in a form that makes clients measure, and choose their home, anew. */
+  readonly measureRelaysAgain: () => void;
   /** What the registry's subscribers hear, in order. */
   readonly apply: (changes: readonly RegistryChange[]) => void;
   /** Presence as control sees it, grace period included. `lastSeenMs` is the registry's. */
@@ -393,6 +397,10 @@ export const createTailnet = (
 
   const setPublicRegions = (regions: readonly DeclaredRegion[]): void => {
     world.publicRegions = regions;
+    tellRelays();
+  };
+
+  const tellRelays = (): void => {
     readSettings(world);
     for (const id of world.entries.keys()) sessions.mark(id, PART.derp, 'snapshot');
     sessions.flush();
@@ -410,6 +418,11 @@ export const createTailnet = (
     },
     setSnapshot,
     setPublicRegions,
+    relays: () => relaysOf(world),
+    measureRelaysAgain: () => {
+      world.measureAgain = !world.measureAgain;
+      tellRelays();
+    },
     apply,
     setOnline,
     isOnline: life.isOnline,

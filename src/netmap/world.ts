@@ -65,6 +65,8 @@ export interface World {
   readonly gathered: Gathered;
   /** Of the map that the server fetches. */
   publicRegions: readonly DeclaredRegion[];
+  /** Turns over when clients are to measure their relays again. */
+  measureAgain: boolean;
   /** The relays that a node is told of: one object for all nodes from which the same are hidden. */
   derpMapOf: (node: ResolvedNode) => SharedPart;
   dns: SharedPart;
@@ -113,19 +115,23 @@ const sharedPart = (text: string): SharedPart => ({
   fragment: encodeFragment(text),
 });
 
-const createDerpMaps = ({ snapshot, embeddedRegion, publicRegions }: World): World['derpMapOf'] => {
+const createDerpMaps = ({ snapshot, embeddedRegion, publicRegions, measureAgain }: World): World['derpMapOf'] => {
   const byHidden = new Map<string, SharedPart>();
   return ({ record, owner, tags }) => {
     const hidden = hiddenRegionsOf(snapshot, { stableId: record.stableId, label: record.name, owner, tags });
     const key = hidden.join(' ');
     let part = byHidden.get(key);
     if (!part) {
-      part = sharedPart(JSON.stringify(derpMapOf(snapshot, embeddedRegion, hidden, publicRegions)));
+      part = sharedPart(JSON.stringify(derpMapOf(snapshot, embeddedRegion, hidden, publicRegions, measureAgain)));
       byHidden.set(key, part);
     }
     return part;
   };
 };
+
+/** Equal as long as no node can be told of other relays than before. */
+export const relaysOf = ({ snapshot, embeddedRegion, publicRegions }: World): string =>
+  hash('sha256', JSON.stringify([derpMapOf(snapshot, embeddedRegion, [], publicRegions), snapshot.derp]));
 
 /** Takes over the parts that come from the snapshot alone. */
 export const readSettings = (world: World): void => {
@@ -202,6 +208,7 @@ export const createWorld = (
     budget,
     gathered: createGathered(),
     publicRegions: [],
+    measureAgain: false,
     derpMapOf: () => sharedPart(''),
     dns: sharedPart(''),
     dnsOf: () => ({ ...world.dns, more: '' }),

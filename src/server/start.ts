@@ -47,6 +47,7 @@ import { redirectTo } from './redirect.ts';
 import { openCertificateRecords } from './publish-dns.ts';
 import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
+import { createRelayReminder } from './relay-reminder.ts';
 import { formatHostPort, parseHostPort } from './settings.ts';
 import type { HostPort, Settings } from './settings.ts';
 import { routeOperations } from './route-operations.ts';
@@ -404,10 +405,15 @@ const assemble = async (
     certificate,
   );
 
+  const reminder = createRelayReminder(tailnet);
+  teardown.push('relay reminder', () => reminder.close());
   const publicMap = openPublicMap({
     dataFolder,
     now,
-    onRegions: (regions) => tailnet.setPublicRegions(regions),
+    onRegions: (regions) => {
+      tailnet.setPublicRegions(regions);
+      reminder.follow();
+    },
     note: (level, event, fields) => log[level](fields, event),
   });
   teardown.push('public relay map', () => publicMap.close());
@@ -416,6 +422,7 @@ const assemble = async (
     publicMap.follow(snapshot.derp.fetch);
     records.follow(snapshot.tailnet);
     tailnet.setSnapshot(snapshot);
+    reminder.follow();
     control.recheck();
     relay?.retain(admitNode);
   });

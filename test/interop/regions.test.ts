@@ -15,6 +15,7 @@ import { eventually, Task } from './task.ts';
 const CHECKOUT = path.join(import.meta.dirname, '../..');
 /** A client notices within seconds; the machine may be busy. */
 const MOVE_MS = 10_000;
+const isShort = process.env['TAILPLANE_LONG'] === undefined;
 
 /** What `tailplane derp --json` prints. */
 interface Printed {
@@ -99,6 +100,26 @@ describe('two regions', { skip, timeout: 120_000 }, () => {
     serve(true, regions);
     await eventually('netcheck shows it', 10_000, async () => /- tailplane: /.test(await alpha.tell('netcheck')));
   });
+
+  test(
+    'a region that is taken off the map loses its nodes, though they heard from it just before',
+    { skip: isShort },
+    async (t) => {
+      const gone = await home(beta);
+      // Traffic until the last moment: a client keeps a home from which it heard in the last 8 s.
+      await pingBeta();
+      serve(
+        true,
+        regions.filter((region) => (region as { code: string }).code !== gone),
+      );
+      const { afterMs } = await eventually('beta left it', MOVE_MS, async () => ![gone, ''].includes(await home(beta)));
+      t.diagnostic(`beta is at home in ${await home(beta)} after ${Math.round(afterMs)} ms`);
+      serve(true, regions);
+      await eventually('netcheck shows it again', 10_000, async () =>
+        new RegExp(`- ${gone}: [\\d.]+`).test(await alpha.tell('netcheck')),
+      );
+    },
+  );
 
   test('when a relay dies, its nodes move within 10 s, and pairs talk again', async (t) => {
     const dead = await home(beta);

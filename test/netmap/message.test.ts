@@ -271,6 +271,21 @@ test('a public map that the server fetched anew reaches clients as relays alone,
   assert.equal(table.read(1), undefined, 'a map that comes to the same is not sent');
 });
 
+test('asked to measure again, a client gets a relay map that differs, with the same regions', () => {
+  const table = new Table([tagged(1, A)]);
+  const relays = table.tailnet.relays();
+  const again = (): Fields => {
+    table.tailnet.measureRelaysAgain();
+    return table.must(1)['DERPMap'] as Fields;
+  };
+  const [first, second] = [again(), again()];
+  assert.deepEqual(first['Regions'], second['Regions']);
+  assert.deepEqual([first['HomeParams'], second['HomeParams']], [{ RegionScore: { 0: 1 } }, { RegionScore: {} }]);
+  assert.equal(table.tailnet.relays(), relays, 'which is no change of relays');
+  table.declare({ relay: 901 });
+  assert.notEqual(table.tailnet.relays(), relays);
+});
+
 test('relays are hidden from the nodes that a selector names, without a new connection', () => {
   const table = new Table([tagged(1, A), tagged(2, A), tagged(3, B), toyRecord(4)]);
   const regions = (id: number) => Object.keys((table.must(id)['DERPMap'] as Fields)['Regions'] as Fields);
