@@ -106,7 +106,7 @@ test('the filter in the words of the service is what the description says, to th
         assert.deepEqual(population.filterFor(node.id), hostedFilterOf(document, nodes, userOf, node), `${node.id}`);
       }
     }),
-    runs(200),
+    runs(100),
   );
 });
 

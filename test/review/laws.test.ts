@@ -137,7 +137,7 @@ test('a plan tells of gains and losses exactly where the evaluators differ, and 
         assert.equal(isEmptyPlan(planChange(after, after, { imagined: false })), true);
       },
     ),
-    { ...runs(80), examples: KNOWN.map(([...one]) => one) },
+    { ...runs(25), examples: KNOWN.map(([...one]) => one) },
   );
 });
 
@@ -173,7 +173,7 @@ test('capabilities are told for exactly the pairs of nodes that hold others than
         }
       },
     ),
-    runs(200),
+    runs(60),
   );
 });
 
@@ -202,7 +202,7 @@ test('routes and exit nodes are told for exactly the nodes that carry others tha
       });
       assert.deepEqual(lines.sort(), truth.sort());
     }),
-    runs(150),
+    runs(50),
   );
 });
 
@@ -252,7 +252,7 @@ test('gains and losses of every kind change places when the sides do', () => {
         assert.deepEqual(linesOf(there, false), linesOf(back, true));
       },
     ),
-    runs(100),
+    runs(50),
   );
 });
 
@@ -289,6 +289,6 @@ test('a change in two steps comes to the change in one', () => {
         }
       },
     ),
-    runs(40),
+    runs(25),
   );
 });
