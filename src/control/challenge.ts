@@ -8,11 +8,13 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { SetDnsRequest } from '../wire/errand.ts';
 import type { Call } from './connection.ts';
 import { noteNode, type DnsPublisher, type MapSource, type Note } from './ports.ts';
+import type { Standing } from './standing.ts';
 
 export interface ChallengePorts {
   readonly now: () => number;
   readonly snapshot: () => Snapshot;
   readonly netmap: Pick<MapSource, 'node'>;
+  readonly standing: Pick<Standing, 'ownsName'>;
   readonly note: Note;
   readonly publishDns: DnsPublisher | undefined;
 }
@@ -44,7 +46,7 @@ const createAllowance = (now: () => number) => {
   };
 };
 
-export const createChallengeErrand = ({ now, snapshot, netmap, note, publishDns }: ChallengePorts) => {
+export const createChallengeErrand = ({ now, snapshot, netmap, standing, note, publishDns }: ChallengePorts) => {
   const allowance = createAllowance(now);
 
   /** Why not: a status and what `tailscale cert` shows. */
@@ -57,6 +59,11 @@ export const createChallengeErrand = ({ now, snapshot, netmap, note, publishDns 
       return [403, 'the key of this machine is over; log in again with «tailscale up»'];
     if (Name !== `${PREFIX}${own.fqdn}` || Type !== 'TXT')
       return [403, 'that is not the challenge of the name of this machine'];
+    if (!standing.ownsName(node))
+      return [
+        403,
+        'this name belongs to something else in the tailnet; an administrator can give it to the machine in nodes.json5',
+      ];
     if (!PROOF.test(Value)) return [400, 'that is not the proof that a certificate authority asks for'];
     if (!publishDns)
       return [501, 'this server was not told where to publish DNS records, so it cannot help with certificates'];

@@ -65,7 +65,7 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
   const onFault = (fault: unknown): void => note('error', 'task failed', { fault });
   const scheduler = createScheduler(SLICE_MS, onFault);
   const wheel = createWheel();
-  const standing = createStanding(snapshot, registry);
+  const standing = createStanding(snapshot, registry, new URL(url).hostname);
   const observer = createObserver(registry, standing, note);
   const outbox = createOutbox(scheduler, limits.gatherMs, now);
   const { offlineGraceMs, loginMs } = limits;
@@ -180,12 +180,14 @@ export const createControl = (ports: ControlPorts, options: ControlOptions): Con
     }
   });
 
+  observer.yieldNames();
   return {
     keyAnswer: keyAnswerOf(ports.noiseKey.publicKey),
     upgrade,
     recheck: () => {
       outbox.hurry();
       presence.recheck();
+      observer.yieldNames();
     },
     isOnline: (node) => netmap.isOnline(node),
     online: () => presence.online(),

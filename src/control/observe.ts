@@ -13,6 +13,8 @@ export interface Observer {
   readonly observe: (node: NodeRecord, observation: Partial<Observation>) => void;
   /** Gives the node the tags that it asks for. A person's node may become a tagged one; the way back is a new login. */
   readonly retag: (node: NodeRecord, wished: readonly Tag[]) => Promise<Outcome<void>>;
+  /** After the tailnet has changed: nodes that took a name which is another's by now give it up. */
+  readonly yieldNames: () => void;
 }
 
 export const createObserver = (registry: Registry, standing: Standing, note: Note): Observer => {
@@ -39,8 +41,22 @@ export const createObserver = (registry: Registry, standing: Standing, note: Not
     if (!tagged.ok) note('info', 'tags refused', { ...noteNode(before), code: tagged.code });
   };
 
+  const yieldName = async (node: NodeRecord): Promise<void> => {
+    const outcome = await registry.apply({ kind: 'yield-name', id: node.id, assignment: standing.assignment() });
+    if (!outcome.ok) note('warn', 'name not given up', { ...noteNode(node), code: outcome.code });
+    else if (outcome.value.node) note('info', 'name given up', { ...noteNode(node), now: outcome.value.node.name });
+  };
+
   return {
     retag,
+    yieldNames: () => {
+      for (const name of standing.claimedNames()) {
+        const id = registry.view.byName.get(name);
+        const node = id === undefined ? undefined : registry.view.nodes.get(id);
+        if (!node || standing.ownsName(node)) continue;
+        yieldName(node).catch((fault: unknown) => note('error', 'name not given up', { ...noteNode(node), fault }));
+      }
+    },
     observe: (node, observation) => {
       registry.note(node.id, observation);
       follow(node, observation).catch((fault: unknown) =>

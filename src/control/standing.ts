@@ -5,12 +5,14 @@ import type { Login, Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
 import { ipSetOf } from '../base/ipset.ts';
 import type { MachineKey, NodeKey } from '../keys/text.ts';
+import type { NodeDeclaration } from '../config/nodes.ts';
 import { addressPools, refusedTags } from '../policy/approve.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { Assignment } from '../registry/event.ts';
 import type { NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import { declarationOf } from '../snapshot/lookup.ts';
+import { relayRegions } from '../snapshot/relays.ts';
 import { currentLogin, findPerson } from '../snapshot/person.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { OLDEST_RELEASE } from '../wire/capability.ts';
@@ -18,6 +20,10 @@ import type { Peer } from './upgrade.ts';
 
 export interface Standing {
   readonly assignment: () => Assignment;
+  /** Labels of nodes.json5, of the server and of relays: a node that has one and isn't meant gives it up. */
+  readonly claimedNames: () => ReadonlySet<string>;
+  /** Whether the name of the node belongs to nothing else; what nodes.json5 says to the node's own name, is the node's. */
+  readonly ownsName: (node: NodeRecord) => boolean;
   /** The same for a machine that joins: a newcomer may get its address from a pool of the policy (`ipPool`). */
   readonly assignmentFor: (machineKey: MachineKey, tags: readonly Tag[], person: PolicyUser | undefined) => Assignment;
   /** The node that a request is about, if it is the asking machine's. Whether it is welcome is another question. */
@@ -42,23 +48,61 @@ export const WRONG_MACHINE = refuse('control/wrong-machine', 'This node key belo
 export const tagsRefused = (tags: readonly string[]): Refusal =>
   refuse('control/tags-refused', `requested tags [${tags.join(' ')}] are invalid or not permitted`);
 
-const assignmentOf = (snapshot: Snapshot): Assignment => ({
-  prefixes: [snapshot.tailnet.addresses.ipv4, snapshot.tailnet.addresses.ipv6],
-  reservedAddresses: ipSetOf(snapshot.nodes.flatMap((node) => node.addresses ?? [])),
-  reservedNames: new Set(snapshot.nodes.flatMap((node) => node.name ?? [])),
-});
+/** The label of the node whose name that would be, or under whose name it would lie. */
+const labelUnder = (name: string, base: string): string[] => {
+  const host = name.toLowerCase();
+  return host.endsWith(`.${base}`)
+    ? [
+        host
+          .slice(0, -base.length - 1)
+          .split('.')
+          .at(-1) as string,
+      ]
+    : [];
+};
 
-export const createStanding = (snapshot: () => Snapshot, registry: Registry): Standing => {
-  const assignments = new WeakMap<Snapshot, Assignment>();
+interface Reserved {
+  readonly assignment: Assignment;
+  readonly claimed: ReadonlySet<string>;
+}
 
-  const assignment = (): Assignment => {
+/** Clients choose their host names, and get certificates for their names: so the server's name can't be theirs, nor a relay's. */
+const reservedIn = (snapshot: Snapshot, serverHost: string): Reserved => {
+  const { derp, derpmap, dns, nodes, policy, tailnet } = snapshot;
+  const base = tailnet.baseDomain;
+  const relays = relayRegions({ derp, derpmap, policy: policy.document?.derpMap }).flatMap((region) => region.nodes);
+  const hosts = [serverHost, ...relays.flatMap(({ hostName, certName }) => [hostName, certName ?? ''])];
+  const claimed = new Set([
+    ...nodes.flatMap((node) => node.name ?? []),
+    ...hosts.flatMap((host) => labelUnder(host, base)),
+  ]);
+  // Records below the name of a node are often there for that node.
+  const records = dns.extraRecords.flatMap(({ name }) =>
+    labelUnder(name, base).filter((label) => name.toLowerCase() === `${label}.${base}`),
+  );
+  const assignment = {
+    prefixes: [tailnet.addresses.ipv4, tailnet.addresses.ipv6],
+    reservedAddresses: ipSetOf(nodes.flatMap((node) => node.addresses ?? [])),
+    reservedNames: new Set([...claimed, ...records]),
+  };
+  return { assignment, claimed };
+};
+
+/** `serverHost`: the host of the server's URL. */
+export const createStanding = (snapshot: () => Snapshot, registry: Registry, serverHost: string): Standing => {
+  const known = new WeakMap<Snapshot, Reserved>();
+
+  const reserved = (): Reserved => {
     const serving = snapshot();
-    let known = assignments.get(serving);
-    if (!known) {
-      known = assignmentOf(serving);
-      assignments.set(serving, known);
-    }
-    return known;
+    const now = known.get(serving) ?? reservedIn(serving, serverHost);
+    known.set(serving, now);
+    return now;
+  };
+  const assignment = (): Assignment => reserved().assignment;
+
+  const declarationFor = ({ stableId, name: label, login, tags }: NodeRecord): NodeDeclaration | undefined => {
+    const owner = login === null ? null : currentLogin(snapshot(), login);
+    return declarationOf(snapshot(), { stableId, label, owner, tags });
   };
 
   const personOf = (login: Login): Outcome<PolicyUser> => {
@@ -69,9 +113,8 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
   };
 
   const isWelcome = (node: NodeRecord): Outcome<void> => {
-    const { stableId, name: label, login, tags } = node;
-    const owner = login === null ? null : currentLogin(snapshot(), login);
-    if (declarationOf(snapshot(), { stableId, label, owner, tags })?.disabled)
+    const owner = node.login === null ? null : currentLogin(snapshot(), node.login);
+    if (declarationFor(node)?.disabled)
       return refuse('control/node-disabled', 'This machine is disabled in this tailnet.');
     if (owner === null) return accept(undefined);
     const person = personOf(owner);
@@ -82,6 +125,8 @@ export const createStanding = (snapshot: () => Snapshot, registry: Registry): St
     personOf,
     isWelcome,
     assignment,
+    claimedNames: () => reserved().claimed,
+    ownsName: (node) => declarationFor(node)?.name !== undefined || !assignment().reservedNames.has(node.name),
     assignmentFor: (machineKey, tags, person) => {
       const { policy, tailnet } = snapshot();
       const [pool] = registry.view.byMachineKey.has(machineKey) ? [] : addressPools(policy, { tags }, person);

@@ -46,6 +46,12 @@ const decideFollowHostname = (tables: Tables, node: NodeRecord, assignment: Assi
   return change(node, { name: uniqueName(label, isTaken) });
 };
 
+const decideYieldName = (tables: Tables, node: NodeRecord, { reservedNames }: Assignment): Changes => {
+  if (!reservedNames.has(node.name)) return NOTHING;
+  const isTaken = (name: string): boolean => reservedNames.has(name) || tables.byName.has(name);
+  return change(node, { name: uniqueName(wishedLabel(node.hostinfo), isTaken), renamed: false });
+};
+
 const decideReaddress = (tables: Tables, node: NodeRecord, assignment: Assignment): Changes => {
   if (addressesFit(node.addresses, assignment)) return NOTHING;
   const addresses = nextAddresses(assignment, tables.cursor, (address) => tables.byAddress.has(address));
@@ -104,6 +110,8 @@ const decideNode = (tables: Tables, event: Extract<RegistryEvent, { readonly id:
       return decideRename(tables, node, event.name, event.assignment);
     case 'follow-hostname':
       return decideFollowHostname(tables, node, event.assignment);
+    case 'yield-name':
+      return decideYieldName(tables, node, event.assignment);
     case 'readdress':
       return decideReaddress(tables, node, event.assignment);
     case 'set-tags':

@@ -13,7 +13,7 @@ export interface Assignment {
   readonly prefixes: readonly Prefix[];
   /** Addresses that nodes.json5 gives to some node; Tailscale's own reserved ranges are always left out. */
   readonly reservedAddresses: IpSet;
-  /** Labels that nodes.json5 gives to some node, in lower case. */
+  /** Labels that belong to something else than whoever asks for them first, in lower case. */
   readonly reservedNames: ReadonlySet<string>;
 }
 
@@ -62,6 +62,8 @@ export type RegistryEvent =
   | (NodeEvent<'rename'> & { readonly name: string | null; readonly assignment: Assignment })
   /** The client's host name changed: the label follows unless an administrator gave one. */
   | (NodeEvent<'follow-hostname'> & { readonly assignment: Assignment })
+  /** A reserved name is needed elsewhere: the node takes its host name with a number. */
+  | (NodeEvent<'yield-name'> & { readonly assignment: Assignment })
   /** The tailnet's prefixes or fixed addresses changed: new addresses where the old ones don't fit any more. */
   | (NodeEvent<'readdress'> & { readonly assignment: Assignment })
   | (NodeEvent<'set-tags'> & { readonly tags: readonly Tag[] })
