@@ -7,6 +7,7 @@ import { parseRevision } from '../base/ids.ts';
 import type { Outcome } from '../base/outcome.ts';
 import { accept } from '../base/outcome.ts';
 import { renderAnnotations } from '../review/annotations.ts';
+import { printable } from '../review/excerpt.ts';
 import { isAllowed, readAllowances } from '../review/guard.ts';
 import { lint } from '../review/lint/lint.ts';
 import { renderMarkdown } from '../review/markdown.ts';
@@ -194,6 +195,6 @@ export const reviewCheckout = async (inputs: ReviewInputs, github: GitHub | unde
   };
 };
 
-/** One line for outputs and logs. */
-export const headline = ({ plan, failures }: ReviewResult): string =>
-  failures[0] ?? (plan ? summaryOf(plan) : 'Nothing to report.');
+/** One line for outputs and logs: a second one in the log could be a command to the runner. */
+export const headline = ({ plan, failures }: Pick<ReviewResult, 'plan' | 'failures'>): string =>
+  printable(failures[0] ?? (plan ? summaryOf(plan) : 'Nothing to report.'));

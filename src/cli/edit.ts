@@ -3,6 +3,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { EditAnswer } from '../server/source-operations.ts';
+import { plainLines } from './output.ts';
 import type { Output } from './output.ts';
 
 /** A revision as people know it: git's in ten digits, a folder's whole. */
@@ -25,7 +26,8 @@ export const withWriteOptions = (command: Command): Command =>
 export const modeOf = ({ commit, propose }: WriteOptions): string =>
   propose ? 'propose' : commit ? 'commit' : 'print';
 
-export const renderEdit = ({ diff, file, mode, branch, commit, openUrl }: EditAnswer): string => {
+export const renderEdit = ({ diff: raw, file, mode, branch, commit, openUrl }: EditAnswer): string => {
+  const diff = plainLines(raw);
   if (mode === 'print') return diff.trimEnd();
   if (commit === undefined) return `${diff}\nWritten to ${file}.`;
   const where = mode === 'propose' ? `Pushed as ${branch}` : `Committed to ${branch}`;

@@ -2,6 +2,7 @@
 // (https://no-color.org). Text from clients can't move the cursor: control characters are shown as escapes.
 
 import { styleText } from 'node:util';
+import { UNSEEN } from '../review/excerpt.ts';
 
 export interface Output {
   readonly json: boolean;
@@ -28,12 +29,19 @@ export const createOutput = (json: boolean): Output => {
   };
 };
 
-// oxlint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const CONTROL = new RegExp(String.raw`[\u0000-\u001f\u007f${UNSEEN}]`, 'gu');
 
-/** Untrusted text for a terminal: control and direction characters become visible escapes. */
-export const plain = (text: string): string =>
-  text.replace(CONTROL, (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0')}`);
+const escapeOf = (character: string): string => {
+  const hex = (character.codePointAt(0) ?? 0).toString(16).padStart(4, '0');
+  return hex.length > 4 ? `\\u{${hex}}` : `\\u${hex}`;
+};
+
+/** Untrusted text for a terminal: control characters, and those that nobody sees, become visible escapes. */
+export const plain = (text: string): string => text.replace(CONTROL, escapeOf);
+
+/** The same for text of several lines, which may hold tabs. */
+export const plainLines = (text: string): string =>
+  text.replace(CONTROL, (character) => (character === '\n' || character === '\t' ? character : escapeOf(character)));
 
 // oxlint-disable-next-line no-control-regex
 const STYLE = /\u001b\[[\d;]*m/g;

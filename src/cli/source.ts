@@ -10,7 +10,7 @@ import type { SourceCommit } from '../source/tree.ts';
 import { modeOf, short, showEdit, withWriteOptions } from './edit.ts';
 import type { WriteOptions } from './edit.ts';
 import { EXIT } from './failure.ts';
-import { plain, relativeTime, table } from './output.ts';
+import { plain, plainLines, relativeTime, table } from './output.ts';
 import type { Output } from './output.ts';
 import { serverOf } from './server.ts';
 
@@ -114,7 +114,7 @@ const registerReconcile = (program: Command): void => {
       const { admin, out } = serverOf(command);
       const query = new URLSearchParams({ from, to });
       const answer = await admin.get<{ diff: string }>(`/diff?${query.toString()}`);
-      out.show(answer, () => answer.diff.trimEnd() || 'The files are the same.');
+      out.show(answer, () => plainLines(answer.diff).trimEnd() || 'The files are the same.');
     });
 
   program

@@ -18,7 +18,7 @@ const PATTERN = new RegExp(
 );
 
 /** A secret that stands where a sealed one belongs; the schema reports it. */
-const UNSEALED = /(\bsecret["']?\s{0,9}:\s{0,9}["'])(?!sealed:)[^"'\n]{1,200}/g;
+const UNSEALED = /(\bsecret["']?\s{0,9}:\s{0,9}["'])(?!sealed:)(?:(?<=")(?:[^"\\\n]|\\.)+|(?<=')(?:[^'\\\n]|\\.)+)/g;
 
 /** The text with the secret part of everything that looks like a secret blotted out; its length stays. */
 export const maskSecrets = (text: string): string =>

@@ -66,7 +66,7 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
 
   /** A confirmation is the person's where the source has an owner, else the node's. */
   const subjectOf = (source: NodeId, destination: NodeId, localUser: string): string =>
-    `${registry.view.nodes.get(source)?.login ?? source} ${destination} ${localUser}`;
+    `${netmap.node(source)?.owner ?? source} ${destination} ${localUser}`;
 
   const actionUrl = (check: SshCheck): string =>
     `https://unused/machine/ssh/action/${check.source}/to/${check.destination}` +
@@ -108,7 +108,9 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     if (decision.action === 'accept') return ACCEPT;
     if (decision.action === 'deny') return NOT_ALLOWED;
     const subject = subjectOf(source, destination, localUser);
-    if (now() - (passed.get(subject) ?? -Infinity) < decision.checkPeriodMs) return ACCEPT;
+    const agoMs = now() - (passed.get(subject) ?? -Infinity);
+    // Less than nothing: the clock was set back.
+    if (agoMs >= 0 && agoMs < decision.checkPeriodMs) return ACCEPT;
 
     const asked = checks.get(call.query.get('auth_id') ?? '');
     const isSame = asked?.source === source && asked.destination === destination && asked.localUser === localUser;

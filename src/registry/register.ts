@@ -2,7 +2,7 @@
 // repeats a registration when it didn't read the answer, so doing it twice is doing it once (Tailscale's
 // control/controlclient/direct.go retries; a single-use key must not fail the second time).
 
-import type { NodeId } from '../base/ids.ts';
+import type { NodeId, Tag } from '../base/ids.ts';
 import { parseNodeId, stableIdOf } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import type { MachineKey } from '../keys/text.ts';
@@ -29,6 +29,9 @@ export const isOtherPersons = (node: NodeRecord, by: Pick<RegisterEvent, 'login'
 
 const sameOwner = (node: NodeRecord, event: RegisterEvent): boolean =>
   isLoginOf(node, event) && node.tags.length > 0 === event.tags.length > 0;
+
+const sameTags = (a: readonly Tag[], b: readonly Tag[]): boolean =>
+  new Set(a).size === new Set([...a, ...b]).size && new Set(b).size === new Set(a).size;
 
 const isExpired = (node: NodeRecord, nowMs: number): boolean => node.expiresMs !== null && node.expiresMs <= nowMs;
 
@@ -103,7 +106,12 @@ const settleLogin = (tables: Tables, event: RegisterEvent, nodeId: NodeId): Chan
   if (login.machineKey !== event.machineKey || login.nodeKey !== event.nodeKey) {
     return refuse('registry/machine-mismatch', 'This login belongs to another machine.');
   }
-  if (login.state === 'approved') return accept([]);
+  if (login.state === 'approved') {
+    // Two people may decide at once: the first is heard, and the same again is no news.
+    const joined = login.nodeId === nodeId ? tables.nodes.get(nodeId) : undefined;
+    const isSame = joined !== undefined && isLoginOf(joined, event) && sameTags(joined.tags, event.tags);
+    return isSame ? accept([]) : refuse('registry/login-settled', 'This login was approved already.');
+  }
   if (login.state === 'denied') return refuse('registry/login-settled', 'This login was denied.');
   if (login.expiresMs <= event.nowMs) return refuse('registry/login-expired', 'This login took too long; start again.');
   const { decidedBy, nowMs } = event;

@@ -16,17 +16,18 @@ const TAB = '  ';
 const MOST = 120;
 const BEFORE = 40;
 
-/** Control characters as their pictures (U+2400 and on), and what turns the reading direction as an escape. */
+/** What nobody sees, or what turns the reading direction: format characters, separators of lines, and letters without a shape. */
+export const UNSEEN = String.raw`\u0080-\u009f\p{Cf}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0`;
+const UNSEEN_CHARACTER = new RegExp(`[${UNSEEN}]`, 'gu');
+
+/** Control characters as their pictures (U+2400 and on), and what can't be seen as an escape. */
 export const printable = (text: string): string =>
   text
     .replaceAll('\t', TAB)
     // oxlint-disable-next-line no-control-regex -- finding these is the point
     .replaceAll(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
     .replaceAll('\u007f', '\u2421')
-    .replaceAll(
-      /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-      (c) => `<U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}>`,
-    );
+    .replaceAll(UNSEEN_CHARACTER, (c) => `<U+${(c.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}>`);
 
 const WIDE =
   /^[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]$/u;

@@ -10,6 +10,7 @@ import type { DecisionPorts, Verdict } from '../http/decision.ts';
 import type { Offer, Question } from '../http/decision-views.ts';
 import { isAdministrator, isDecidable, mayDecide } from '../identity/credential.ts';
 import type { Actor } from '../identity/credential.ts';
+import { printable } from '../review/excerpt.ts';
 import { parseLoginId } from '../registry/record.ts';
 import type { LoginRecord } from '../registry/record.ts';
 import { findPerson } from '../snapshot/person.ts';
@@ -18,6 +19,12 @@ import type { Parts } from './parts.ts';
 
 export const nameOfActor = ({ displayName, login, role }: Actor): string =>
   displayName === login ? `${login} (${role})` : `${displayName} (${login}, ${role})`;
+
+/** Enough for every honest name, and too little for a message to whoever decides. */
+const LONGEST = 63;
+
+/** What a stranger's machine says of itself. */
+const shown = (text: string): string => printable(text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
 
 const titled = (login: string, displayName: string): string =>
   displayName === login ? login : `${displayName} (${login})`;
@@ -47,14 +54,18 @@ export const loginPage = (parts: Parts, control: Control): DecisionPorts => {
     const login = findLogin(id);
     if (!login) return undefined;
     const { hostname, os, version } = machineOf(login);
-    const name = hostname || 'The machine';
+    const name = shown(hostname) || 'The machine';
     const tags = wishedTags(login);
     return {
       title: `A machine wants to join ${parts.snapshot().tailnet.name}`,
       caution: 'Go on only if you started this yourself, on a machine that you know.',
       facts: [
-        ['Machine', hostname || 'without a name'],
-        ['System', [os, version && `Tailscale ${version.split('-')[0]}`].filter(Boolean).join(', ') || 'unknown'],
+        ['Machine', shown(hostname) || 'without a name'],
+        [
+          'System',
+          [shown(os), version && `Tailscale ${shown(version.split('-')[0] ?? '')}`].filter(Boolean).join(', ') ||
+            'unknown',
+        ],
         ...(tags.length > 0 ? [['Wants to be', tags.join(', ')] as const] : []),
         ['Asks from', login.remote],
         ['Since', waitedSince(login.createdMs, parts.now())],

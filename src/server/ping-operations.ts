@@ -3,7 +3,7 @@
 
 import { accept, refuse } from '../base/outcome.ts';
 import type { Outcome } from '../base/outcome.ts';
-import { utf8Text } from '../base/bytes.ts';
+import { equalBytes, utf8 } from '../base/bytes.ts';
 import type { Control } from '../control/ports.ts';
 import type { AdminOperation, AdminRequest } from '../http/admin.ts';
 import type { PingAnswer, PingStep } from '../http/answers.ts';
@@ -59,7 +59,7 @@ export const pingOperations = (parts: Parts, control: Control): readonly AdminOp
     const roundTripMs = parts.now() - startMs;
     const answer = called.ok ? decodeCallAnswer(called.value) : called;
     if (!answer.ok) return step('call', { problem: problem('call', answer) });
-    const ok = answer.value.status === 200 && utf8Text(answer.value.body) === said;
+    const ok = answer.value.status === 200 && equalBytes(answer.value.body, utf8(said));
     return ok
       ? step('call', { ok, roundTripMs })
       : step('call', { problem: `It answered the call with status ${answer.value.status}.` });

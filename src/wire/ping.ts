@@ -1,7 +1,7 @@
 // What a client answers to questions that came with its map: how a ping to a peer went (tailcfg.PingResponse), and the raw HTTP
 // answer of a call into it, which Tailscale calls c2n (feature/c2n/c2n.go; RFC 9112 for the form).
 
-import { utf8, utf8Text } from '../base/bytes.ts';
+import { utf8 } from '../base/bytes.ts';
 import { accept, refuse } from '../base/outcome.ts';
 import type { Outcome } from '../base/outcome.ts';
 import { decodeObject, readInteger, readText } from './reading.ts';
@@ -49,6 +49,10 @@ export interface CallAnswer {
 const MALFORMED = refuse('wire/malformed', 'The node answered with something that is not HTTP.');
 const BREAK = utf8('\r\n');
 
+/** Heads and sizes are ASCII; as Latin-1 every byte is some character, so what a client sends can't throw. */
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+
 const indexOf = (bytes: Uint8Array, part: Uint8Array, from: number): number =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(part, from);
 
@@ -57,7 +61,7 @@ const joinChunks = (bytes: Uint8Array): Uint8Array | undefined => {
   const chunks: Uint8Array[] = [];
   for (let at = 0; ;) {
     const end = indexOf(bytes, BREAK, at);
-    const size = end < 0 ? undefined : /^[0-9a-f]{1,6}/i.exec(utf8Text(bytes.subarray(at, end)) ?? '')?.[0];
+    const size = end < 0 ? undefined : /^[0-9a-f]{1,6}(?=;|$)/i.exec(textOf(bytes.subarray(at, end)))?.[0];
     if (size === undefined) return undefined;
     const from = end + 2;
     const to = from + Number.parseInt(size, 16);
@@ -70,7 +74,7 @@ const joinChunks = (bytes: Uint8Array): Uint8Array | undefined => {
 
 export const decodeCallAnswer = (bytes: Uint8Array): Outcome<CallAnswer> => {
   const end = indexOf(bytes, utf8('\r\n\r\n'), 0);
-  const head = end < 0 ? undefined : utf8Text(bytes.subarray(0, end));
+  const head = end < 0 ? undefined : textOf(bytes.subarray(0, end));
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(head ?? '')?.[1];
   if (head === undefined || status === undefined) return MALFORMED;
   const rest = bytes.subarray(end + 4);

@@ -12,8 +12,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { connectGitHub } from '../../src/action/github.ts';
-import { MARKER } from '../../src/action/review.ts';
+import { headline, MARKER } from '../../src/action/review.ts';
 import { Secret } from '../../src/base/secret.ts';
+import { parseNodeList } from '../../src/review/node-list.ts';
 
 const root = path.join(import.meta.dirname, '../..');
 const bundle = path.join(root, 'dist/action/index.cjs');
@@ -249,4 +250,14 @@ test('a call that GitHub refuses, or that finds nobody, is a value', async () =>
     }),
   );
   assert.deepEqual(codes, ['action/github-refused', 'action/github-refused']);
+});
+
+test('the headline is one line, whatever a list of nodes in the pull request says', () => {
+  const name = 'x\n::stop-commands::y\r\n::error::z';
+  const list = parseNodeList(JSON.stringify([{ name }]));
+  assert.ok(!list.ok);
+  assert.match(
+    headline({ plan: undefined, failures: [list.reason] }),
+    /^Node 1 of the list \(x␊::stop-commands::y␍␊.*$/,
+  );
 });

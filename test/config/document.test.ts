@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import JSON5 from 'json5';
 import { canonicalJson, type Json } from '../../src/base/canonical.ts';
+import { maskSecrets } from '../../src/config/secrets.ts';
 import { parseDocument, type Dialect } from '../../src/config/document.ts';
 import { memberOf, plainOf, type LocatedNode } from '../../src/config/located.ts';
 
@@ -154,4 +155,13 @@ test('hostile files of 4 MiB cost little', () => {
     // Time of the processor, so that a busy machine changes nothing; 0.6 s at most were measured.
     assert.ok(tookMs < 3_000, `${what}: ${Math.round(tookMs)} ms`);
   }
+});
+
+test('a secret where a sealed one belongs is masked to its end, whatever it holds', () => {
+  const long = 'z'.repeat(300);
+  for (const written of [`"it's ${long}"`, `'a"b c'`, String.raw`"a\"b"`, `"cut off`]) {
+    const masked = maskSecrets(`{ url: "https://x", secret: ${written}`);
+    assert.match(masked, /^\{ url: "https:\/\/x", secret: ["']•+["']?$/);
+  }
+  assert.equal(maskSecrets(`secret: 'sealed:abc'`), `secret: 'sealed:abc'`);
 });

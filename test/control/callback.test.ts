@@ -158,6 +158,36 @@ test('the small requests are answered as clients expect', async () => {
   );
 });
 
+test('a confirmation holds for its person and its time, and for nothing else', async (t) => {
+  let nowMs = Date.now();
+  const own = await openWorld({ now: () => nowMs });
+  t.after(() => own.close());
+  const joinOwn = async () => {
+    const client = await own.connect();
+    const NodeKey = newNodeKey();
+    await client.register({ NodeKey, Auth: { AuthKey: authKeyOf('alice') } });
+    return { client, id: own.registry.view.byNodeKey.get(NodeKey)! };
+  };
+  const [laptop, phone, server, destination] = [await joinOwn(), await joinOwn(), await joinOwn(), await joinOwn()];
+  // nodes.json5 made a server of it: it is no longer its person's.
+  const { node } = own.netmap;
+  Object.assign(own.netmap, {
+    node: (id: NodeId) => ({ ...node(id), ...(id === server.id && { owner: null, tags: ['tag:server'] }) }),
+  });
+  own.netmap.sshDecision = { action: 'check', checkPeriodMs: 60_000 };
+  const ask = async ({ id }: { readonly id: NodeId }, more = '') =>
+    (await destination.client.request('GET', `/machine/ssh/action/${id}/to/${destination.id}?local_user=root${more}`))
+      .json;
+  await ask(laptop);
+  const [check] = own.control.sshChecks();
+  assert.ok(own.control.decideSshCheck(check!.id, 'accept', 'alice').ok);
+  assert.equal((await ask(laptop, `&auth_id=${check!.id}`))['accept'], true);
+  assert.equal((await ask(phone))['accept'], true, 'another machine of the same person');
+  assert.ok('holdAndDelegate' in (await ask(server)), 'a machine that is not the person’s');
+  nowMs -= 3_600_000;
+  assert.ok('holdAndDelegate' in (await ask(laptop)), 'a clock that was set back makes no confirmation longer');
+});
+
 test('an SSH session in check mode waits for a person', async (t) => {
   const [source, destination] = [await join(), await join()];
   const first = `/machine/ssh/action/${source.id}/to/${destination.id}?ssh_user=root&local_user=root`;

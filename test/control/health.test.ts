@@ -73,6 +73,17 @@ for (const [text, expected] of answers) {
   });
 }
 
+test('the answer of a call in bytes that are no text is refused like any other that makes no sense', () => {
+  const bad = Buffer.from([0xff]);
+  for (const parts of [
+    ['HTTP/1.1 ', bad, '\r\n\r\n'],
+    [CHUNKED, '2', bad, '\r\nhi\r\n0\r\n\r\n'],
+  ]) {
+    const answer = decodeCallAnswer(Buffer.concat(parts.map((part) => Buffer.from(part))));
+    assert.equal(answer.ok || answer.code, 'wire/malformed');
+  }
+});
+
 test('a client is asked for its health; each change is one line in the log', async (t) => {
   const { world, client, NodeKey, id, asked } = await joined(t, { healthAfterMs: 0, healthEveryMs: 0 });
   const noted = (): readonly string[] =>

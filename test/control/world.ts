@@ -72,7 +72,7 @@ const toldNetmap = (registry: Registry): ToldNetmap => {
     } as unknown as MapSource['population'],
     node: (id: NodeId) => {
       const node = registry.view.nodes.get(id);
-      return { fqdn: `${node?.name}.tail.example`, authorized: node?.authorized } as never;
+      return { fqdn: `${node?.name}.tail.example`, authorized: node?.authorized, owner: node?.login ?? null } as never;
     },
     isOnline: (id: NodeId) => online.has(id),
     setOnline: (id: NodeId, isOnline: boolean) => {

@@ -7,7 +7,7 @@ import { ipSetOf } from '../../src/base/ipset.ts';
 import type { Code } from '../../src/base/catalogue.ts';
 import type { Outcome } from '../../src/base/outcome.ts';
 import type { RegistryChange } from '../../src/registry/change.ts';
-import type { RegistryEvent } from '../../src/registry/event.ts';
+import type { RegisterEvent, RegistryEvent } from '../../src/registry/event.ts';
 import type { NodeRecord } from '../../src/registry/record.ts';
 import type { Applied, Registry } from '../../src/registry/registry.ts';
 import {
@@ -311,6 +311,25 @@ const CASES: Readonly<Record<string, Step>> = {
       await registry.apply({ kind: 'deny-login', id: loginId(1), decidedBy: 'x', nowMs: START_MS }),
       'registry/login-settled',
     );
+  },
+
+  'a login that is approved for one person is approved for nobody else, whoever decides a moment later': async (
+    registry,
+  ) => {
+    await applied(registry, { kind: 'begin-login', login: waitingLogin(1) });
+    const approve = (more: Partial<RegisterEvent>): Promise<Outcome<Applied>> =>
+      registry.apply(register(1, { loginId: loginId(1), decidedBy: 'admin@example.com', ...more }));
+    const [first, second, third] = await Promise.all([
+      approve({}),
+      approve({ login: bob }),
+      approve({ login: null, tags: [tag('server')] }),
+    ]);
+    assert.ok(first.ok);
+    refused(second, 'registry/login-settled');
+    refused(third, 'registry/login-settled');
+    const node = registry.view.nodes.get(first.value.node!.id);
+    assert.deepEqual([node?.login, node?.tags], [alice, []]);
+    assert.ok((await approve({ login: login('ALICE@example.com') })).ok, 'the same answer twice is one answer');
   },
 
   'a login that was denied, is over, or belongs to another machine lets nobody in': async (registry) => {

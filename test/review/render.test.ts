@@ -11,7 +11,7 @@ import fc from 'fast-check';
 import type { Diagnostic, Span } from '../../src/base/diagnostic.ts';
 import { linesOf } from '../../src/config/lines.ts';
 import { renderAnnotations } from '../../src/review/annotations.ts';
-import { columnsOf, excerptOf } from '../../src/review/excerpt.ts';
+import { columnsOf, excerptOf, printable } from '../../src/review/excerpt.ts';
 import { lintReport } from '../../src/review/json.ts';
 import { markdownCode, markdownText, renderMarkdown } from '../../src/review/markdown.ts';
 import { describeCounts, type Report } from '../../src/review/report.ts';
@@ -203,6 +203,12 @@ const withoutCode = (markdown: string): string =>
     .replaceAll(/^(`{3,})\n[\s\S]*?\n\1$/gm, '')
     .replaceAll(/(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)/g, '')
     .replaceAll(/<!-- -->|&#\d+;/g, '');
+
+test('characters that nobody sees are shown, so that two names that look alike are told apart', () => {
+  const hidden = ['\u00ad', '\u061c', '\u180e', '\u2029', '\u3164', '\uffa0', '\u{e0061}'];
+  for (const character of hidden) assert.match(printable(`a${character}b`), /^a<U\+[0-9A-F]{4,5}>b$/);
+  assert.equal(printable('Zoë 🦔 日本'), 'Zoë 🦔 日本');
+});
 
 test('law: nothing escapes from text or code in Markdown', () => {
   const nasty = fc.string({
