@@ -150,6 +150,8 @@ export const catalogue = {
   'source/lfs-pointer': 'A file is a pointer to Git LFS, not its content',
   'source/url-credentials': 'The URL carries credentials',
   'source/insecure-url': 'The URL would send everything unencrypted',
+  'source/repository-form': 'The repository is of a form that is not read',
+  'source/proxy': 'The HTTP proxy to the git host does not do its part',
   'source/not-a-repository': 'The path is not a git repository that can be read',
   'source/unreachable': 'The git host cannot be reached',
   'source/timeout': 'The git host did not answer in time',

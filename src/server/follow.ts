@@ -21,11 +21,13 @@ import { openSource } from '../source/open.ts';
 import type { Source, SourceSettings, SourceStatus } from '../source/source.ts';
 import { formatSshKey } from '../source/sshsig.ts';
 import { createHookCheck } from '../source/webhook.ts';
+import type { Proxy } from '../source/proxy.ts';
 import { StartFailure } from './failure.ts';
 import { signingKeyOf } from './keyring.ts';
 import type { Logger } from './log.ts';
 import { notify } from './notify.ts';
 import { receiversBy } from './receivers.ts';
+import { readOutbound } from './outbound.ts';
 import { openReconcile, type Pending, type Reconcile, type ReconcileEvent } from './reconcile.ts';
 import type { Settings } from './settings.ts';
 
@@ -107,12 +109,14 @@ const sourceSettingsOf = (
   settings: Settings,
   dataDir: string,
   signingKey: KeyObject,
+  proxy: Proxy | undefined,
 ): SourceSettings => {
   const { branch, folder, depth, pollSeconds, sourceCa, sshKey, sshKnownHosts } = settings;
   const credential = credentialOf(location, settings);
   return {
     dataDir,
     signingKey,
+    ...(proxy ? { proxy } : {}),
     ...(branch === undefined ? {} : { branch }),
     ...(folder === undefined ? {} : { folder }),
     ...(depth === undefined ? {} : { depth }),
@@ -147,9 +151,10 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
   };
   const onFault = (fault: unknown): void => log.error({ err: fault }, 'fault while following the source');
   const receivers = receiversBy(nativeCrypto, inputs.sealKey);
+  const proxy = readOutbound();
   const signingKey = signingKeyOf(dataFolder);
   const opened = await openSource(location, {
-    ...sourceSettingsOf(location, settings, dataFolder, signingKey),
+    ...sourceSettingsOf(location, settings, dataFolder, signingKey, proxy),
     onFault,
   });
   if (!opened.ok) return fail(opened.reason);

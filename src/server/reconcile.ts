@@ -140,11 +140,19 @@ export const openReconcile = async (
 
   const step: RunStep = async (name, run, failed) => {
     const atMs = now();
-    await ports.onStep?.(name, 'begin');
-    const value = await run();
-    steps.push({ step: name, state: failed(value) ? 'failed' : 'ok', atMs, tookMs: now() - atMs });
-    await ports.onStep?.(name, 'end');
-    return value;
+    const note = (state: StepState['state']): void => {
+      steps.push({ step: name, state, atMs, tookMs: now() - atMs });
+    };
+    try {
+      await ports.onStep?.(name, 'begin');
+      const value = await run();
+      note(failed(value) ? 'failed' : 'ok');
+      await ports.onStep?.(name, 'end');
+      return value;
+    } catch (fault) {
+      note('failed');
+      throw fault;
+    }
   };
 
   const lastOutcome = (): Transition | undefined => memory.transitions.findLast(({ kind }) => OUTCOMES.has(kind));
@@ -194,7 +202,6 @@ export const openReconcile = async (
       );
     } catch {
       // Shown by the status; the next look at the source tries again, and what serves is not at stake.
-      if (!recorded) steps.push({ step: 'record', state: 'failed', atMs: now(), tookMs: 0 });
     }
   };
 

@@ -12,6 +12,7 @@ import type { GitTransport } from './https.ts';
 import { openHttps } from './https.ts';
 import type { Location } from './location.ts';
 import { proposeEdit } from './propose.ts';
+import type { Proxy } from './proxy.ts';
 import { refusalOf } from './refused.ts';
 import { openRepository, type Repository } from './repository.ts';
 import { readListedSigners } from './signers.ts';
@@ -28,6 +29,7 @@ export interface GitWorkerData {
   readonly folder: string;
   readonly depth?: number | undefined;
   readonly caPem?: string | undefined;
+  readonly proxy?: Proxy | undefined;
   readonly identityFile?: string | undefined;
   readonly knownHostsFile?: string | undefined;
   readonly sshCommand?: readonly string[] | undefined;
@@ -100,7 +102,7 @@ const operationsOf = (data: GitWorkerData): GitOperations => {
             command: data.sshCommand,
             limits,
           })
-        : openHttps({ authorization, caPem: data.caPem, limits });
+        : openHttps({ authorization, caPem: data.caPem, proxy: data.proxy, limits });
     try {
       return await use(transport);
     } finally {

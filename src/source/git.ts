@@ -116,6 +116,7 @@ export const openGit = (location: GitLocation, settings: SourceSettings): Source
     folder,
     depth: settings.depth,
     caPem: settings.caPem,
+    proxy: settings.proxy,
     identityFile: settings.identityFile,
     knownHostsFile: settings.knownHostsFile,
     sshCommand: settings.sshCommand,

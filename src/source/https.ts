@@ -6,6 +6,7 @@ import https from 'node:https';
 import { rootCertificates } from 'node:tls';
 import type { GitHttpRequest, GitHttpResponse, HttpClient } from 'isomorphic-git';
 import { refuse } from '../base/outcome.ts';
+import { refusalOfProxy, type Proxy } from './proxy.ts';
 import { Refused } from './refused.ts';
 import type { SourceLimits } from './source.ts';
 
@@ -16,6 +17,16 @@ export async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
+/** The list of refs, or of what the host can do. isomorphic-git takes one with other object ids for an empty one. */
+export const advertised = (bytes: Uint8Array): AsyncGenerator<Uint8Array> => {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.includes('object-format=sha256')) {
+    const reason = 'The repository names its objects by SHA-256, which is not read.';
+    throw new Refused(refuse('source/repository-form', reason));
+  }
+  return whole(bytes);
+};
+
 export interface GitTransport {
   readonly client: HttpClient;
   close(): void;
@@ -25,16 +36,18 @@ export interface HttpsOptions {
   /** The whole value of the Authorization header. */
   readonly authorization?: string | undefined;
   readonly caPem?: string | undefined;
+  readonly proxy?: Proxy | undefined;
   readonly limits: SourceLimits;
 }
 
 /** One transport serves one operation; its limit of bytes counts everything received through it. */
-export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTransport => {
+export const openHttps = ({ authorization, caPem, proxy, limits }: HttpsOptions): GitTransport => {
   const secure = new https.Agent({
     keepAlive: true,
     maxSockets: 2,
     minVersion: 'TLSv1.2',
     ...(caPem === undefined ? {} : { ca: [...rootCertificates, caPem] }),
+    ...(proxy ? { proxyEnv: { ...proxy } } : {}),
   });
   const plain = new http.Agent({ keepAlive: true, maxSockets: 2 });
   let receivedBytes = 0;
@@ -68,7 +81,8 @@ export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTr
       request.setTimeout(limits.idleMs, timedOut);
       request.on('error', (error) => {
         clearTimeout(connecting);
-        reject(error);
+        const refusal = proxy && refusalOfProxy(error, proxy);
+        reject(refusal ? new Refused(refusal) : error);
       });
       request.on('response', (response) => {
         clearTimeout(connecting);
@@ -126,13 +140,14 @@ export const openHttps = ({ authorization, caPem, limits }: HttpsOptions): GitTr
       target = follow(target, response);
       response = await send(target, method, headers, bytes);
     }
+    const received = await receive(response);
     return {
       url: target,
       method,
       statusCode: response.statusCode ?? 0,
       statusMessage: response.statusMessage ?? '',
       headers: response.headers as Record<string, string>,
-      body: whole(await receive(response)),
+      body: method === 'GET' ? advertised(received) : whole(received),
     };
   };
 

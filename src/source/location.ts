@@ -1,10 +1,10 @@
 // Where a tailnet lives, told from how it is written: a path, a URL, or git's short form for SSH. Credentials in a URL
 // are refused, because URLs end up in logs; plain HTTP is refused, because nothing would protect the policy on its way.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import { accept, refuse, type Outcome, type Refusal } from '../base/outcome.ts';
 
 export type Location =
   | { readonly kind: 'folder'; readonly path: string }
@@ -26,6 +26,34 @@ const isGitdir = (dir: string): boolean => existsSync(path.join(dir, 'HEAD')) &&
 /** The object store of a path: a bare repository, or the `.git` of a work tree. */
 const gitdirOf = (dir: string): string | undefined =>
   [path.join(dir, '.git'), dir].find((candidate) => isGitdir(candidate));
+
+const readText = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8').slice(0, 64 * 1024);
+  } catch {
+    return '';
+  }
+};
+
+/** A work tree whose `.git` is a file that names a place in another repository. */
+const linkedTo = (dir: string): Refusal | undefined => {
+  const [, linked] = /^gitdir: (.+?)\s*$/.exec(readText(path.join(dir, '.git'))) ?? [];
+  if (linked === undefined) return undefined;
+  const gitdir = path.resolve(dir, linked);
+  const common = path.resolve(gitdir, readText(path.join(gitdir, 'commondir')).trim());
+  const [, branch] = /^ref: refs\/heads\/(\S+)/.exec(readText(path.join(gitdir, 'HEAD'))) ?? [];
+  const named = branch === undefined ? '' : `, with --branch ${branch}`;
+  return refuse('source/repository-form', `${dir} is a linked work tree; name its repository, ${common}${named}.`);
+};
+
+/** Why a repository can't be read although it is one. */
+const strangenessOf = (gitdir: string): string | undefined => {
+  if (/^\s*objectformat\s*=\s*(?!sha1\b)\S/im.test(readText(path.join(gitdir, 'config'))))
+    return 'names its objects by another hash than SHA-1, which is not read';
+  if (readText(path.join(gitdir, 'objects/info/alternates')).trim() !== '')
+    return 'borrows objects from another repository, which is not read';
+  return undefined;
+};
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 
@@ -53,7 +81,10 @@ export const parseLocation = (text: string, asRepository: boolean): Outcome<Loca
   const repository = (dir: string): Outcome<Location> => {
     if (!isFolder(dir)) return refuse('source/absent', `There is no folder ${dir}.`);
     const gitdir = gitdirOf(dir);
-    if (gitdir === undefined) return refuse('source/not-a-repository', `${dir} is not a git repository.`);
+    if (gitdir === undefined)
+      return linkedTo(dir) ?? refuse('source/not-a-repository', `${dir} is not a git repository.`);
+    const strange = strangenessOf(gitdir);
+    if (strange !== undefined) return refuse('source/repository-form', `${dir} ${strange}.`);
     return accept({ kind: 'repository', path: dir, gitdir });
   };
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {

@@ -5,6 +5,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Revision } from '../base/ids.ts';
 import type { Outcome, Refusal } from '../base/outcome.ts';
 import type { Credential } from './credential.ts';
+import type { Proxy } from './proxy.ts';
 import type { SourceCommit, SourceTree } from './tree.ts';
 import type { Signer, Vetted } from './vet.ts';
 
@@ -84,6 +85,8 @@ export interface SourceSettings {
   readonly credential?: Credential;
   /** PEM of the authority that signed the host's certificate, in addition to the well-known ones. */
   readonly caPem?: string;
+  /** For HTTPS; where it is absent, the host is reached directly. */
+  readonly proxy?: Proxy;
   /** For SSH: the private key file and the pinned host keys (known_hosts form). */
   readonly identityFile?: string;
   readonly knownHostsFile?: string;

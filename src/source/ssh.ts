@@ -6,7 +6,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import type { GitHttpRequest, GitHttpResponse } from 'isomorphic-git';
 import { refuse, type Refusal } from '../base/outcome.ts';
-import { whole, type GitTransport } from './https.ts';
+import { advertised, whole, type GitTransport } from './https.ts';
 import { Refused } from './refused.ts';
 import type { SourceLimits } from './source.ts';
 
@@ -179,7 +179,11 @@ export const openSsh = (options: SshOptions): GitTransport => {
       stop();
       session = start(service);
       const refs = await advertisement(session, service);
-      return { ...answer, headers: { 'content-type': `application/x-${service}-advertisement` }, body: whole(refs) };
+      return {
+        ...answer,
+        headers: { 'content-type': `application/x-${service}-advertisement` },
+        body: advertised(refs),
+      };
     }
     const running = session;
     if (!running) throw new Error('a request without a list of refs before it');
