@@ -1,4 +1,4 @@
-// The packet filter of one node as the language's description says it, read rule by rule and text by text: no classes, no
+// The packet filter and the SSH rules of one node as the language's description says it, read rule by rule and text by text: no classes, no
 // bitsets, nothing kept. Slow and plain, so that the compiler's form can be held against it to the letter, order and all.
 // Postures are left out: the service's words for them are unknown.
 
@@ -186,4 +186,79 @@ export const hostedFilterOf = (
     if (on.length > 0) add(textsOf(rule.sources), on);
   }
   return [...made.values()].sort((a, b) => a.place - b.place).map(({ rule }) => rule);
+};
+
+/** The SSH rules of one node in the same plain way, for people who have one device each. Recorders are left out as well. */
+export const hostedShellsOf = (
+  document: PolicyDocument,
+  nodes: readonly PolicyNode[],
+  userOf: (id: UserId) => PolicyUser | undefined,
+  node: PolicyNode,
+): readonly {
+  readonly principals: readonly string[];
+  readonly sshUsers: Record<string, string>;
+  readonly check: boolean;
+}[] => {
+  const matching = createMatching(document, subnetsOf([]));
+  const named = (selectors: readonly Selector[], one: PolicyNode): boolean => {
+    const owner = one.user === null ? null : (userOf(one.user) ?? null);
+    const subject = {
+      isNode: true,
+      owner,
+      untagged: one.user !== null,
+      tags: one.tags,
+      addresses: [],
+      posture: undefined,
+    };
+    return selectors.some((selector) => matching.identifies(selector, subject));
+  };
+  const ordered = [...document.ssh].sort((a, b) => Number(b.action === 'check') - Number(a.action === 'check'));
+  return ordered.flatMap(({ action, sources, destinations, users }) => {
+    const out: { principals: readonly string[]; sshUsers: Record<string, string>; check: boolean }[] = [];
+    const isSource = (one: PolicyNode): boolean => named(sources, one);
+    // «All tagged devices» lists a device once for each of its tags.
+    const times = (one: PolicyNode): number =>
+      one.user === null && sources.some(({ kind }) => kind === 'tagged') ? one.tags.length : 1;
+    const add = (from: readonly PolicyNode[], sshUsers: Record<string, string>): void => {
+      const principals = from.flatMap((one) => Array.from({ length: times(one) }, () => one.addresses).flat()).sort();
+      if (principals.length > 0) out.push({ principals, sshUsers, check: action === 'check' });
+    };
+    const common: Record<string, string> = { root: '' };
+    for (const login of users) {
+      if (login.kind === 'login') common[login.name] = login.name;
+      else if (login.kind === 'nonroot') common['*'] = '=';
+    }
+    const domains = new Set(users.flatMap((login) => (login.kind === 'localpart' ? [login.domain] : [])));
+    const isAll = named(
+      destinations.filter(({ kind }) => kind !== 'self'),
+      node,
+    );
+    const isSelf = node.user !== null && destinations.some(({ kind }) => kind === 'self');
+    const reached = isAll ? nodes : isSelf ? nodes.filter(({ user }) => user === node.user) : [];
+    const from = reached.filter(isSource);
+    if (domains.size === 0) {
+      add(from, common);
+      return out;
+    }
+    const addOwner = (one: PolicyNode): void => {
+      add([one], common);
+      const login = one.user === null ? '' : (userOf(one.user)?.login ?? '');
+      const at = login.lastIndexOf('@');
+      for (const domain of domains) {
+        if (login.slice(at + 1) === domain) add([one], { [login.slice(0, at)]: login.slice(0, at) });
+      }
+    };
+    if (!isAll && !isSelf) {
+      // The service gives a source these rules as well, for itself.
+      if (isSource(node)) addOwner(node);
+      return out;
+    }
+    const people = from.filter(({ user }) => user !== null).sort((a, b) => (a.user ?? 0) - (b.user ?? 0));
+    for (const one of people) addOwner(one);
+    add(
+      from.filter(({ user }) => user === null),
+      common,
+    );
+    return out;
+  });
 };

@@ -14,7 +14,7 @@ import { createEvaluator } from '../../src/policy/evaluate.ts';
 import type { PolicyNode } from '../../src/policy/facts.ts';
 import type { FilterRule } from '../../src/wire/filter.ts';
 import { populate, type Population } from '../../src/policy/population.ts';
-import { hostedFilterOf } from './hosted.ts';
+import { hostedFilterOf, hostedShellsOf } from './hosted.ts';
 import { filterAccepts, rangeOf, sshAnswers, textHolds, textsOverlap } from './client.ts';
 import {
   address,
@@ -107,6 +107,36 @@ test('the filter in the words of the service is what the description says, to th
       }
     }),
     runs(100),
+  );
+});
+
+test('the rules of SSH in the words of the service are what the description says, to the letter', () => {
+  fc.assert(
+    fc.property(arbitraryPolicy, arbitraryNodes, (text, sketches) => {
+      const { ssh } = JSON.parse(text) as { readonly ssh?: readonly Record<string, unknown>[] };
+      const plain = ssh?.map(({ action, src, dst, users }) => ({ action, src, dst, users }));
+      const policy = compiled(JSON.stringify({ ...(JSON.parse(text) as object), grants: [], acls: [], ssh: plain }));
+      const document = policy?.document;
+      fc.pre(document !== undefined && document !== null && document.ssh.length > 0);
+      if (!policy || !document) return;
+      // What the service makes of a person with two devices, or of a device that is named twice, nobody knows.
+      const seen = new Set<number>();
+      const nodes = sketches.filter(({ of }) => typeof of !== 'number' || (!seen.has(of) && seen.add(of))).map(nodeOf);
+      const twice = document.ssh.some(
+        ({ sources }) => sources.some(({ kind }) => kind === 'tagged') && sources.some(({ kind }) => kind === 'tag'),
+      );
+      fc.pre(!twice);
+      const population = populate(policy, nodes, userOf);
+      for (const node of nodes) {
+        const told = population.sshFor(node.id).rules.map(({ principals, sshUsers, action }) => ({
+          principals: principals.map(({ nodeIP }) => nodeIP),
+          sshUsers,
+          check: action.accept !== true,
+        }));
+        assert.deepEqual(told, hostedShellsOf(document, nodes, userOf, node), `${node.id}`);
+      }
+    }),
+    runs(150),
   );
 });
 
