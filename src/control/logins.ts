@@ -5,7 +5,7 @@
 import { formatBase32 } from '../base/bytes.ts';
 import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
-import { mappedBytes, prefixOf } from '../derp/census.ts';
+import { networkOf } from '../derp/census.ts';
 import type { Random } from '../keys/crypto.ts';
 import { parseLoginId, type LoginId, type LoginRecord, type NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -19,6 +19,9 @@ import type { Peer } from './upgrade.ts';
 const ID_BYTES = 20;
 /** How many logins one address, or one IPv6 /64, may begin in the time that a login lasts. */
 const PER_PREFIX = 60;
+/** The same for an IPv6 /48, which is what providers give to anybody who asks: a part of those that may wait in all. */
+const PER_SITE = 240;
+const SITE_DIGITS = 12;
 
 export interface LoginPorts {
   readonly now: () => number;
@@ -56,7 +59,11 @@ export const createLogins = (ports: LoginPorts): Logins => {
       begun.clear();
       begunSinceMs = now();
     }
-    return (begun.get(prefix) ?? 0) < PER_PREFIX;
+    return (begun.get(prefix) ?? 0) < PER_PREFIX && (begun.get(siteOf(prefix) ?? '') ?? 0) < PER_SITE;
+  };
+
+  const count = (prefix: string | undefined): void => {
+    if (prefix !== undefined) begun.set(prefix, (begun.get(prefix) ?? 0) + 1);
   };
 
   const record = (peer: Peer, request: RegisterRequest, id: LoginId): LoginRecord => ({
@@ -79,7 +86,7 @@ export const createLogins = (ports: LoginPorts): Logins => {
   });
 
   const begin = async (peer: Peer, request: RegisterRequest): Promise<Outcome<string>> => {
-    const prefix = prefixOf({ bytes: mappedBytes(peer.remote) });
+    const prefix = networkOf(peer.remote);
     if (!mayBegin(prefix))
       return refuse('control/busy', 'Too many logins were begun from this address; try again later.');
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
@@ -87,7 +94,10 @@ export const createLogins = (ports: LoginPorts): Logins => {
     if (!outcome.ok) return outcome;
     // The machine may be waiting already; then its person finds the same page again.
     const waiting = outcome.value.login?.id ?? id;
-    if (waiting === id) begun.set(prefix, (begun.get(prefix) ?? 0) + 1);
+    if (waiting === id) {
+      count(prefix);
+      count(siteOf(prefix));
+    }
     return accept(`${ports.url}/register/${waiting}`);
   };
 
@@ -158,6 +168,10 @@ export const createLogins = (ports: LoginPorts): Logins => {
 
   return { begin, find, settled, approveLogin, denyLogin };
 };
+
+/** The /48 around a /64; undefined for IPv4. */
+const siteOf = (prefix: string): string | undefined =>
+  prefix.length === 16 ? prefix.slice(0, SITE_DIGITS) : undefined;
 
 const requestedTags = (login: LoginRecord): readonly Tag[] =>
   (login.hostinfo['RequestTags'] as readonly Tag[] | undefined) ?? [];

@@ -5,6 +5,7 @@
 import { formatBase64 } from '../base/bytes.ts';
 import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
+import { networkOf } from '../derp/census.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { NodeRecord } from '../registry/record.ts';
@@ -238,7 +239,7 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
       deciding += 1;
       try {
         await new Promise<void>((resolve) => {
-          scheduler.enter('registration', call.peer.remote, resolve);
+          scheduler.enter('registration', networkOf(call.peer.remote), resolve);
         });
         answer(call, request, await decide(call, request));
       } finally {

@@ -24,6 +24,9 @@ export const prefixOf = ({ bytes }: { readonly bytes: Uint8Array }): string => {
   return formatHex(isV4 ? bytes : bytes.subarray(0, PREFIX64_BYTES));
 };
 
+/** The same of an address in text. */
+export const networkOf = (address: string): string => prefixOf({ bytes: mappedBytes(address) });
+
 export interface Census {
   readonly of: (prefix: string) => number;
   readonly add: (prefix: string) => void;

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 
 import { parseAddressBits } from '../base/address.ts';
-import { createRates, mappedBytes, prefixOf } from './census.ts';
+import { createRates, networkOf } from './census.ts';
 import { encodeStunResponse, isStunRequest } from './stun.ts';
 
 export interface StunServer {
@@ -35,8 +35,7 @@ export const startStunServer = async (listen: {
 }): Promise<StunServer> => {
   const stats = { answered: 0, refused: 0, limited: 0 };
   const rates = createRates(PER_SECOND, BURST);
-  const isLimited = (address: string): boolean =>
-    !rates.allows(prefixOf({ bytes: mappedBytes(address) }), performance.now());
+  const isLimited = (address: string): boolean => !rates.allows(networkOf(address), performance.now());
 
   const socket = dgram.createSocket(listen.host.includes(':') ? 'udp6' : 'udp4');
   socket.on('message', (message, { address, port }) => {

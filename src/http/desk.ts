@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { formatBase32, utf8 } from '../base/bytes.ts';
 import { refuse, type Outcome } from '../base/outcome.ts';
-import { createRates, mappedBytes, prefixOf } from '../derp/census.ts';
+import { createRates, networkOf } from '../derp/census.ts';
 import type { Actor, Proof } from '../identity/credential.ts';
 import type { Random } from '../keys/crypto.ts';
 
@@ -65,7 +65,7 @@ export const createDesk = ({ now, random, prove }: DeskPorts): Desk => {
 
   return {
     show: (credential, address) => {
-      if (!rates.allows(prefixOf({ bytes: mappedBytes(address) }), now()))
+      if (!rates.allows(networkOf(address), now()))
         return refuse('identity/too-many-attempts', 'Too many attempts from your address. Try again in a minute.');
       return prove(credential);
     },

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net';
 
-import { createCensus, createRates, mappedBytes, prefixOf } from '../derp/census.ts';
+import { createCensus, createRates, networkOf } from '../derp/census.ts';
 
 export interface NewcomerLimits {
   readonly all: number;
@@ -42,7 +42,7 @@ export const createNewcomers = (limits: NewcomerLimits): Newcomers => {
     admit: (socket) => {
       const address = socket.remoteAddress ?? '';
       if (limits.isExempt(address)) return true;
-      const prefix = prefixOf({ bytes: mappedBytes(address) });
+      const prefix = networkOf(address);
       if (prefixes.size >= limits.all || census.of(prefix) >= limits.perPrefix) return false;
       if (!rates.allows(prefix, performance.now())) return false;
       const name = nameOf(socket);

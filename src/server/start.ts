@@ -44,6 +44,7 @@ import { pingOperations } from './ping-operations.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
+import { limitNotes } from './note.ts';
 import { openCertificateRecords } from './publish-dns.ts';
 import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
@@ -305,6 +306,7 @@ const assemble = async (
     registry.subscribe((changes) => tailnet.apply(changes)),
   );
 
+  const note = limitNotes((level, event, fields) => log[level](fields ?? {}, event), now);
   const control = createControl(
     {
       crypto,
@@ -315,7 +317,7 @@ const assemble = async (
       registry,
       netmap: tailnet,
       meter: metrics,
-      note: (level, event, fields) => log[level](fields ?? {}, event),
+      note,
       ...(records.publish && { publishDns: records.publish }),
     },
     { url: url.origin, remoteOf: proxies.remoteAddressOf },
@@ -377,7 +379,7 @@ const assemble = async (
     mount: mountPages(parts, control, {
       origin: url.origin,
       remoteAddressOf: proxies.remoteAddressOf,
-      note: (level, event, fields) => log[level](fields ?? {}, event),
+      note,
     }),
   });
   front.open(

@@ -310,6 +310,9 @@ test('who has many addresses of one IPv6 network can begin no more logins than o
     assert.equal(await begins(), false);
     network = 2;
     assert.ok(await begins(), 'another network is not refused for it');
+    let begun = 61;
+    for (network = 3; network < 103; network++) for (let i = 0; i < 3; i++) begun += Number(await begins());
+    assert.equal(begun, 240, 'all networks of one site together');
   } finally {
     await own.close();
   }
