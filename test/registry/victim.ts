@@ -84,7 +84,7 @@ const main = async (folder: string, life: number, diary: number): Promise<void> 
     const outcome = await registry.apply(event);
     if (!outcome.ok) throw new Error(`${act.act} was refused: ${outcome.code}`);
     say('+', { act, caller, promised: outcome.value.node && promisedOf(outcome.value.node) } satisfies Acknowledged);
-    fs.writeSync(1, '.');
+    process.stdout.write('.');
     return outcome.value;
   };
 
