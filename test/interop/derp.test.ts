@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -18,6 +18,7 @@ import { verifyAnswer } from '../../src/derp/verify.ts';
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { formatPrivateKey, makeKeyPair } from '../../src/keys/pair.ts';
 import { formatNodeKey } from '../../src/keys/text.ts';
+import { makeSelfSignedCertificate } from '../../src/server/certificate.ts';
 import { program, skip } from './machine.ts';
 import { eventually, freePort, Task } from './task.ts';
 
@@ -34,6 +35,7 @@ const TESTS = [
   'STUN',
   'Probes',
   'StockRelayAsksUs',
+  'StockMesh',
 ];
 
 interface GoEvent {
@@ -43,10 +45,10 @@ interface GoEvent {
 }
 
 /** What `go test` said of each test: undefined if it passed. */
-const runGo = async (relay: object): Promise<ReadonlyMap<string, string | undefined>> => {
+const runGo = async (relay: object, authority: string): Promise<ReadonlyMap<string, string | undefined>> => {
   const child = spawn('go', ['test', '-json', '-count=1', './derp'], {
     cwd: import.meta.dirname,
-    env: { ...process.env, TAILPLANE_TEST_RELAY: JSON.stringify(relay) },
+    env: { ...process.env, TAILPLANE_TEST_RELAY: JSON.stringify(relay), SSL_CERT_FILE: authority },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const output = new Map<string, string>();
@@ -60,6 +62,61 @@ const runGo = async (relay: object): Promise<ReadonlyMap<string, string | undefi
   }
   return results;
 };
+
+/** A relay of ours and a stock one, each a client of the other by TLS, with one certificate that both believe. */
+const startMesh = async (folder: string) => {
+  const dayMs = 86_400_000;
+  const { certPem, keyPem } = makeSelfSignedCertificate({
+    hostnames: [],
+    ips: ['127.0.0.1'],
+    notBefore: new Date(Date.now() - dayMs),
+    notAfter: new Date(Date.now() + dayMs),
+  });
+  const authority = path.join(folder, '127.0.0.1.crt');
+  fs.writeFileSync(authority, certPem);
+  fs.writeFileSync(path.join(folder, '127.0.0.1.key'), keyPem, { mode: 0o600 });
+  const [ourPort, stockPort] = [await freePort(), await freePort()];
+  const ours = new Task({
+    command: [
+      process.execPath,
+      ...'src/cli/tailplane.js derp --json --admit any --stun off'.split(' '),
+      `--listen=127.0.0.1:${ourPort}`,
+      `--data=${path.join(folder, 'meshed')}`,
+      `--tls-cert=${authority}`,
+      `--tls-key=${path.join(folder, '127.0.0.1.key')}`,
+      `--mesh-key-file=${path.join(folder, 'mesh.key')}`,
+      `--mesh-with=127.0.0.1:${stockPort}`,
+    ],
+    cwd: CHECKOUT,
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: authority },
+    logFile: path.join(folder, 'our-mesh.log'),
+  });
+  const stock = new Task({
+    command: [
+      program('derper'),
+      ...'-http-port=-1 -stun=false -certmode=manual -hostname=127.0.0.1'.split(' '),
+      `-a=127.0.0.1:${stockPort}`,
+      `-certdir=${folder}`,
+      `-c=${path.join(folder, 'derper-mesh.json')}`,
+      `-mesh-psk-file=${path.join(folder, 'mesh.key')}`,
+      `-mesh-with=127.0.0.1:${ourPort}`,
+    ],
+    env: { ...process.env, SSL_CERT_FILE: authority },
+    logFile: path.join(folder, 'derper-mesh.log'),
+  });
+  await eventually('both relays of the mesh listen', 10_000, async () =>
+    (await Promise.all([ourPort, stockPort].map(listens))).every(Boolean),
+  );
+  const urlOf = (port: number): string => `https://127.0.0.1:${port}/derp`;
+  return { tasks: [ours, stock], authority, ourURL: urlOf(ourPort), stockURL: urlOf(stockPort) };
+};
+
+const listens = async (port: number): Promise<boolean> =>
+  await new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => socket.destroy() && resolve(true));
+    socket.once('error', () => resolve(false));
+  });
 
 describe('the official client library', { skip }, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tailplane-derp-'));
@@ -102,6 +159,8 @@ describe('the official client library', { skip }, () => {
       logFile: path.join(folder, 'derper.log'),
     });
     tasks.push(relay, stock);
+    const meshed = await startMesh(folder);
+    tasks.push(...meshed.tasks);
     const { value: printed } = await eventually(
       'the relay prints where it is',
       10_000,
@@ -112,13 +171,18 @@ describe('the official client library', { skip }, () => {
       10_000,
       async () => (await fetch(`http://127.0.0.1:${stockPort}/derp/probe`)).ok,
     );
-    results = await runGo({
-      ...printed,
-      port: Number(new URL(printed.url).port),
-      meshKey,
-      verifiedURL: `http://127.0.0.1:${stockPort}/derp`,
-      admitted: formatPrivateKey(admitted).reveal(),
-    });
+    results = await runGo(
+      {
+        ...printed,
+        port: Number(new URL(printed.url).port),
+        meshKey,
+        verifiedURL: `http://127.0.0.1:${stockPort}/derp`,
+        admitted: formatPrivateKey(admitted).reveal(),
+        ourMeshURL: meshed.ourURL,
+        stockMeshURL: meshed.stockURL,
+      },
+      meshed.authority,
+    );
   });
 
   after(async () => {

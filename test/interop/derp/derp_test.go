@@ -39,6 +39,9 @@ var relay = func() (r struct {
 	// A stock derper that asks for admission, and the one key that is admitted.
 	VerifiedURL string
 	Admitted    string
+	// One of our relays and a stock derper in a mesh with each other.
+	OurMeshURL   string
+	StockMeshURL string
 }) {
 	if err := json.Unmarshal([]byte(os.Getenv("TAILPLANE_TEST_RELAY")), &r); err != nil {
 		panic("run by ../derp.test.ts: " + err.Error())
@@ -357,4 +360,44 @@ func TestStockRelayAsksUs(t *testing.T) {
 			t.Error("a stranger was let in")
 		}
 	}
+}
+
+// A packet can only pass if the relay of its sender has heard from the other one who is there: each relay watches the other.
+func TestStockMesh(t *testing.T) {
+	ours, stocks := key.NewNode(), key.NewNode()
+	a := connectAs(t, ours, relay.OurMeshURL, nil)
+	b := connectAs(t, stocks, relay.StockMeshURL, nil)
+	pass := func(from, to *client, sender, receiver key.NodePublic) {
+		t.Helper()
+		packet := []byte("from " + sender.ShortString())
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			for {
+				from.Send(receiver, packet)
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+				}
+			}
+		}()
+		// The relays may have started one before the other; each dials again after five seconds.
+		timer := time.AfterFunc(3*patience, func() { to.Close() })
+		defer timer.Stop()
+		for {
+			m, err := to.Recv()
+			if err != nil {
+				t.Fatalf("nothing %s: %v", packet, err)
+			}
+			if m, ok := m.(derp.ReceivedPacket); ok {
+				if m.Source != sender || !bytes.Equal(m.Data, packet) {
+					t.Fatalf("%q from %v", m.Data, m.Source)
+				}
+				return
+			}
+		}
+	}
+	pass(a, b, ours.Public(), stocks.Public())
+	pass(b, a, stocks.Public(), ours.Public())
 }
