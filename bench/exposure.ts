@@ -17,7 +17,12 @@ import { connect, type TestClient } from '../test/derp/client.ts';
 import { eventually, freePort, Task } from '../test/interop/task.ts';
 
 const { values: options } = parseArgs({
-  options: { held: { type: 'string', default: '2000' }, pings: { type: 'string', default: '400' } },
+  options: {
+    held: { type: 'string', default: '2000' },
+    pings: { type: 'string', default: '400' },
+    /** Connections per second. */
+    flood: { type: 'string', default: '2400' },
+  },
 });
 const held = Number(options.held);
 
@@ -96,19 +101,25 @@ for (const [name, bytes] of Object.entries(FIRST_BYTES)) {
 /** In a thread of its own, so that the pair's own work is not measured. */
 const FLOOD = `
   const { parentPort, workerData } = require('node:worker_threads');
+  const start = performance.now();
   let connections = 0;
+  let open = 0;
   const dial = () => {
     const socket = require('node:net').connect(workerData.port, '127.0.0.1');
     socket.on('error', () => {});
     socket.end(Buffer.alloc(64, 0xff));
     socket.resume();
-    socket.on('close', dial);
+    socket.on('close', () => open--);
     connections++;
+    open++;
   };
-  for (let i = 0; i < 16; i++) dial();
+  setInterval(() => {
+    const due = ((performance.now() - start) * workerData.perSecond) / 1_000;
+    while (connections < due && open < 500) dial();
+  }, 1);
   parentPort.on('message', () => parentPort.postMessage(connections));
 `;
-const flood = new Worker(FLOOD, { eval: true, workerData: { port } });
+const flood = new Worker(FLOOD, { eval: true, workerData: { port, perSecond: Number(options.flood) } });
 const start = performance.now();
 const times = await roundTrips(alice, bob);
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin

@@ -1,6 +1,7 @@
 // One TCP port for plain HTTP and TLS. Clients reach relays by TLS only, but a server on a laptop has no certificate that
-// browsers and `/key` would trust; so the first byte decides: a TLS ClientHello begins with 0x16 (RFC 8446 section 5.1),
-// which no HTTP method does. A connection that says nothing is closed.
+// browsers and `/key` would trust; so the first byte decides: a TLS ClientHello begins with 0x16 (RFC 8446 section 5.1), an
+// HTTP request with a letter, or with an empty line that clients may send before it (RFC 9112 section 2.2). A connection
+// that says nothing or anything else is closed, before any parser is made for it.
 
 import type net from 'node:net';
 
@@ -13,6 +14,9 @@ export interface SplitPorts {
 }
 
 const TLS_HANDSHAKE = 0x16;
+const [CR, LF, UPPER_A, UPPER_Z] = [0x0d, 0x0a, 0x41, 0x5a];
+/** Methods are upper case (RFC 9110 section 9.1): those that Node knows, too. */
+const mayBeHttp = (byte: number): boolean => (byte >= UPPER_A && byte <= UPPER_Z) || byte === CR || byte === LF;
 const FIRST_BYTE_MS = 10_000;
 
 /** Hands each new connection to `plain` or `tls`, with its first bytes still unread. */
@@ -22,7 +26,6 @@ export const splitByFirstByte = ({
   firstByteMs = FIRST_BYTE_MS,
 }: SplitPorts): ((socket: net.Socket) => void) => {
   return (socket) => {
-    socket.setNoDelay(true);
     const give = (): void => {
       socket.destroy();
     };
@@ -30,15 +33,17 @@ export const splitByFirstByte = ({
     socket.on('error', give);
     socket.once('readable', () => {
       const first = socket.read() as Buffer | null;
-      if (first === null || first.length === 0) {
+      const byte = first?.[0];
+      if (first === null || byte === undefined || (byte !== TLS_HANDSHAKE && !mayBeHttp(byte))) {
         socket.destroy();
         return;
       }
+      socket.setNoDelay(true);
       socket.setTimeout(0);
       socket.off('timeout', give);
       socket.off('error', give);
       socket.unshift(first);
-      if (first[0] === TLS_HANDSHAKE) tls(socket, first);
+      if (byte === TLS_HANDSHAKE) tls(socket, first);
       else plain(socket);
     });
   };
