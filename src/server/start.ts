@@ -2,18 +2,13 @@
 // wiring is here; no other file knows more than its own part.
 
 import { randomBytes } from 'node:crypto';
-import fs from 'node:fs';
-import http from 'node:http';
 
 import { createControl } from '../control/control.ts';
-import type { Control } from '../control/ports.ts';
 import { EMBEDDED_REGION_ID } from '../config/derp.ts';
 import { createRelay } from '../derp/relay.ts';
 import { startStunServer } from '../derp/stun-server.ts';
-import { createAdminApp } from '../http/admin.ts';
 import { verifyAnswer } from '../derp/verify.ts';
 import { createMetrics } from '../http/metrics.ts';
-import type { Metrics } from '../http/metrics.ts';
 import { createPublicApp } from '../http/public.ts';
 import { nativeCrypto } from '../keys/native.ts';
 import { formatMachineKey, type NodeKey } from '../keys/text.ts';
@@ -21,8 +16,8 @@ import { createTailnet } from '../netmap/tailnet.ts';
 import type { Tailnet } from '../netmap/tailnet.ts';
 import { RegistryFault } from '../registry/fault.ts';
 import { openRegistry } from '../registry/open.ts';
-import type { Registry } from '../registry/registry.ts';
-import { openAdminSocket } from './admin-socket.ts';
+import { addressesOf, portOf, urlOf } from './addresses.ts';
+import { openAdministration } from './administration.ts';
 import { backupDownloads } from './backup-operations.ts';
 import { createBootstrapDns } from './bootstrap-dns.ts';
 import { prepareDataFolder } from './data-folder.ts';
@@ -30,6 +25,10 @@ import { debugOperations } from './debug-operations.ts';
 import { StartFailure } from './failure.ts';
 import { bindFront, FRONT_LIMITS } from './front.ts';
 import { followTailnet } from './follow.ts';
+import { exposeGauges, isDurable } from './gauges.ts';
+import { listenerOf } from './request-listener.ts';
+import { createTeardown } from './teardown.ts';
+import type { Teardown } from './teardown.ts';
 import { credentialOperations } from './credential-operations.ts';
 import { createKey, keyOperations } from './key-operations.ts';
 import { keyPairOf } from './keyring.ts';
@@ -49,8 +48,8 @@ import { openCertificateRecords } from './publish-dns.ts';
 import { openPublicMap } from './public-map.ts';
 import { embeddedRegion } from './relay-region.ts';
 import { createRelayReminder } from './relay-reminder.ts';
-import { formatHostPort, parseHostPort } from './settings.ts';
-import type { HostPort, Settings } from './settings.ts';
+import { formatHostPort } from './settings.ts';
+import type { Settings } from './settings.ts';
 import { routeOperations } from './route-operations.ts';
 import { sshOperations } from './ssh-operations.ts';
 import { openRouterOrder, readRouterOrder } from './router-order.ts';
@@ -75,92 +74,9 @@ export interface RunningServer {
   readonly stop: (reason: string) => Promise<void>;
 }
 
-const DEFAULT_LISTEN = '127.0.0.1:8080';
 /** Where clients look for `/generate_204`. */
 const PORT_80 = 80;
 const QUICK_KEY_TTL_MS = 86_400_000;
-
-const hostPortSetting = (name: string, text: string): HostPort => {
-  const parsed = parseHostPort(text);
-  if (parsed) return parsed;
-  throw new StartFailure(
-    'usage',
-    'server/bad-setting',
-    `«${text}» is not an address for --${name}.`,
-    'Write it like 127.0.0.1:8080, [::1]:8080 or :8080.',
-  );
-};
-
-/** Koa answers with a promise that never rejects; Node's servers expect none. */
-const handlerOf = (app: {
-  readonly callback: () => (request: http.IncomingMessage, response: http.ServerResponse) => Promise<void>;
-}): http.RequestListener => {
-  const answer = app.callback();
-  return (request, response) => {
-    void answer(request, response);
-  };
-};
-
-const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::';
-
-/** What clients are told to connect to: the setting, or the address we listen on. */
-const urlOf = (setting: string | undefined, { host, port }: HostPort): URL => {
-  if (setting === undefined)
-    return new URL(`http://${formatHostPort({ host: isWildcard(host) ? '127.0.0.1' : host, port })}`);
-  let url: URL | undefined;
-  try {
-    url = new URL(setting);
-  } catch {
-    // told below
-  }
-  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.username === '')
-    return url;
-  throw new StartFailure(
-    'usage',
-    'server/bad-setting',
-    `«${setting}» can't be the URL of a control server.`,
-    'Write it like https://tail.example.com, without a path: clients drop paths when they connect.',
-  );
-};
-
-/** Closes in reverse order of opening, each step whatever the others did. */
-const createTeardown = (
-  log: Logger,
-): { readonly push: (name: string, step: () => unknown) => void; readonly run: () => Promise<void> } => {
-  const steps: [string, () => unknown][] = [];
-  return {
-    push: (name, step) => {
-      steps.push([name, step]);
-    },
-    run: async () => {
-      for (const [name, step] of steps.splice(0).reverse()) {
-        try {
-          await step();
-        } catch (error) {
-          log.error({ step: name, err: error }, 'could not be closed cleanly');
-        }
-      }
-    },
-  };
-};
-
-/** Whether a registration could be made durable now. */
-const isDurable = (registry: Registry): boolean => !['refusing', 'slow'].includes(registry.status().state);
-
-const exposeGauges = (metrics: Metrics, registry: Registry, tailnet: Tailnet, control: Control): void => {
-  metrics.gauge('nodes', 'Registered nodes', () => registry.view.nodes.size);
-  metrics.gauge('nodes_online', 'Nodes with a map session', () => control.online());
-  metrics.gauge('fragment_bytes', 'Compressed map fragments kept for sharing', () => tailnet.stats().fragmentBytes);
-  metrics.gauge(
-    'registry_journal_bytes',
-    'Bytes in the journal that the file does not hold yet',
-    () => registry.status().journalBytes,
-  );
-  metrics.gauge('registry_ready', '1 while registrations can be made durable', () => (isDurable(registry) ? 1 : 0));
-  for (const name of Object.keys(control.gauges())) {
-    metrics.gauge(name, name.replaceAll('_', ' '), () => control.gauges()[name] ?? 0);
-  }
-};
 
 /** Prints the command that joins this tailnet, with a fresh key for the tailnet's first owner. */
 const announceJoin = async (
@@ -193,7 +109,7 @@ export const startServer = async (options: StartOptions): Promise<RunningServer>
 const assemble = async (
   { settings, defaultSource, announce, colour }: StartOptions,
   log: Logger,
-  teardown: ReturnType<typeof createTeardown>,
+  teardown: Teardown,
   version: string,
 ): Promise<RunningServer> => {
   const startedAtMs = Date.now();
@@ -201,7 +117,8 @@ const assemble = async (
   const crypto = nativeCrypto;
   const random = (sizeBytes: number): Uint8Array => randomBytes(sizeBytes);
   const dataFolder = prepareDataFolder(settings.data ?? 'data');
-  const asked = hostPortSetting('listen', settings.listen ?? DEFAULT_LISTEN);
+  const addresses = addressesOf(settings);
+  const asked = addresses.listen;
   const onFault = (fault: unknown, at: string): void => log.error({ err: fault, at }, 'fault');
   const metrics = createMetrics(version);
 
@@ -246,21 +163,15 @@ const assemble = async (
     note: (level, event, fields) => log[level](fields, event),
   });
   teardown.push('certificate', () => certificate.close());
-  const secondAt =
-    settings.httpListen === undefined || settings.httpListen === 'off'
-      ? undefined
-      : hostPortSetting('http-listen', settings.httpListen);
-  const secondFront = secondAt && (await bindFront(secondAt, frontLimits));
+  const secondFront = addresses.second && (await bindFront(addresses.second, frontLimits));
   if (secondFront) teardown.push('connections of the second address', () => secondFront.close());
 
-  const stunAt =
-    settings.stun === undefined ? bound : settings.stun === 'off' ? undefined : hostPortSetting('stun', settings.stun);
+  const stunAt = addresses.stun === 'as bound' ? bound : addresses.stun;
   const stun =
-    stunAt && settings.relay !== false
-      ? await startStunServer(stunAt).catch((error: unknown) => {
-          throw listenFailure(`${formatHostPort(stunAt)} (UDP, for STUN)`, error as NodeJS.ErrnoException);
-        })
-      : undefined;
+    stunAt &&
+    (await startStunServer(stunAt).catch((error: unknown) => {
+      throw listenFailure(`${formatHostPort(stunAt)} (UDP, for STUN)`, error as NodeJS.ErrnoException);
+    }));
   if (stun) teardown.push('stun', () => stun.close());
 
   const records = openCertificateRecords({
@@ -289,12 +200,7 @@ const assemble = async (
         ? null
         : embeddedRegion({
             host,
-            port:
-              url.port === '' && settings.url !== undefined
-                ? url.protocol === 'https:'
-                  ? 443
-                  : 80
-                : Number(url.port || bound.port),
+            port: portOf(url),
             stunPort: stun?.port,
             name: settings.relayName ?? 'Tailplane',
             ...(certificate.pinned === undefined || isBehindProxy ? {} : { pinned: certificate.pinned }),
@@ -384,7 +290,7 @@ const assemble = async (
   });
   front.open(
     {
-      answer: handlerOf(app),
+      answer: listenerOf(app),
       upgrade: (request, socket, head) => {
         if ((request.url ?? '').split('?')[0] !== '/ts2021')
           return relay?.handleUpgrade(request, socket, head) ?? false;
@@ -397,7 +303,7 @@ const assemble = async (
   teardown.push('new connections', () => front.refuse());
   secondFront?.open(
     {
-      answer: url.protocol === 'https:' ? redirectTo(url, relay?.handleRequest) : handlerOf(app),
+      answer: url.protocol === 'https:' ? redirectTo(url, relay?.handleRequest) : listenerOf(app),
       upgrade: (request, socket, head) => {
         if ((request.url ?? '').split('?')[0] !== '/ts2021') return false;
         control.upgrade(request, socket, head);
@@ -430,42 +336,34 @@ const assemble = async (
   });
   exposeGauges(metrics, registry, tailnet, control);
 
-  const admin = http.createServer(
-    handlerOf(
-      createAdminApp({
-        operations: [
-          ...nodeOperations(parts, control),
-          ...pingOperations(parts, control),
-          ...routeOperations(parts),
-          ...keyOperations(parts),
-          ...credentialOperations(parts),
-          ...loginOperations(parts, control),
-          ...sshOperations(parts, control),
-          ...debugOperations(parts, control),
-          ...sourceOperations(parts, follower, formatMachineKey(sealKey.publicKey)),
-          statusOperation({
-            version,
-            url: url.origin,
-            startedAtMs,
-            parts,
-            follower,
-            control,
-            relay,
-            certificateProblem: records.problem,
-          }),
-        ],
-        downloads: backupDownloads(parts),
-        metrics,
-        onFault,
+  const admin = await openAdministration({
+    dataFolder,
+    operations: [
+      ...nodeOperations(parts, control),
+      ...pingOperations(parts, control),
+      ...routeOperations(parts),
+      ...keyOperations(parts),
+      ...credentialOperations(parts),
+      ...loginOperations(parts, control),
+      ...sshOperations(parts, control),
+      ...debugOperations(parts, control),
+      ...sourceOperations(parts, follower, formatMachineKey(sealKey.publicKey)),
+      statusOperation({
+        version,
+        url: url.origin,
+        startedAtMs,
+        parts,
+        follower,
+        control,
+        relay,
+        certificateProblem: records.problem,
       }),
-    ),
-  );
-  const adminSocket = await openAdminSocket(admin, dataFolder);
-  teardown.push('administration', () => {
-    admin.close();
-    admin.closeAllConnections();
-    fs.rmSync(adminSocket, { force: true });
+    ],
+    downloads: backupDownloads(parts),
+    metrics,
+    onFault,
   });
+  teardown.push('administration', () => admin.close());
 
   log.info(
     {
