@@ -316,6 +316,7 @@ export const catalogue = {
   'lint/repeated-record': 'An extra record is given twice or beside a CNAME',
   'lint/redundant-search-domain': 'The base domain is given as a search domain',
   'lint/https-without-public-name': 'Certificates are switched on for names that can have none',
+  'lint/certificates-of-whole-domain': 'Machines can get certificates for other names of the domain',
   'lint/unwise-base-domain': 'The base domain will not work well',
   'lint/no-relay': 'There is no relay',
   'lint/host-over-tailnet': 'A host is a range in which the nodes are',

@@ -10,10 +10,11 @@ import type { Random } from '../keys/crypto.ts';
 import { parseLoginId, type LoginId, type LoginRecord, type NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { Hostinfo } from '../wire/hostinfo.ts';
 import type { RegisterRequest } from '../wire/register.ts';
 import type { Control } from './ports.ts';
 import { declareExpiry, keyExpiry } from './expiry.ts';
-import { ownership, type Standing } from './standing.ts';
+import { ownership, tagsRefused, type Standing } from './standing.ts';
 import type { Peer } from './upgrade.ts';
 
 const ID_BYTES = 20;
@@ -72,7 +73,7 @@ export const createLogins = (ports: LoginPorts): Logins => {
     nodeKey: request.NodeKey,
     oldNodeKey: request.OldNodeKey ?? null,
     nlKey: request.NLKey ?? null,
-    hostinfo: request.Hostinfo ?? {},
+    hostinfo: modestHostinfo(request.Hostinfo ?? {}),
     capver: request.Version,
     ephemeral: request.Ephemeral,
     requestedExpiryMs: request.expiryMs ?? null,
@@ -89,6 +90,8 @@ export const createLogins = (ports: LoginPorts): Logins => {
     const prefix = networkOf(peer.remote);
     if (!mayBegin(prefix))
       return refuse('control/busy', 'Too many logins were begun from this address; try again later.');
+    const tags = request.Hostinfo?.RequestTags ?? [];
+    if (JSON.stringify(tags).length > MODEST_CHARACTERS) return tagsRefused(tags.slice(0, 1));
     const id = formatBase32(ports.random(ID_BYTES)).toLowerCase() as LoginId;
     const outcome = await registry.apply({ kind: 'begin-login', login: record(peer, request, id) });
     if (!outcome.ok) return outcome;
@@ -167,6 +170,26 @@ export const createLogins = (ports: LoginPorts): Logins => {
   };
 
   return { begin, find, settled, approveLogin, denyLogin };
+};
+
+/** Several times what a client says. */
+const MODEST_CHARACTERS = 8 << 10;
+const NEEDED: ReadonlySet<string> = new Set([
+  'Hostname',
+  'OS',
+  'OSVersion',
+  'IPNVersion',
+  'DeviceModel',
+  'RequestTags',
+]);
+
+/**
+ * What is kept while a stranger's machine waits: all of it, or where that is much, what the decision is about. The machine tells
+ * the rest again with its first map request.
+ */
+const modestHostinfo = (hostinfo: Hostinfo): Hostinfo => {
+  if (JSON.stringify(hostinfo).length <= MODEST_CHARACTERS) return hostinfo;
+  return Object.fromEntries(Object.entries(hostinfo).filter(([field]) => NEEDED.has(field)));
 };
 
 /** The /48 around a /64; undefined for IPv4. */

@@ -19,6 +19,8 @@ const HOLD_MS = 10 * 60_000;
 const MAX_CHECKS = 1000;
 /** Of one machine, so that none can take the room of all. */
 const MAX_CHECKS_OF_ONE = 50;
+/** No system has users with longer names, and a person reads them on a page. */
+const MAX_USER = 64;
 /** How long a decision is remembered for its page, and for a client that lost the answer. */
 const DECIDED_MS = 60_000;
 
@@ -104,6 +106,7 @@ export const createSshChecks = (ports: SshPorts): SshChecks => {
     const localUser = call.query.get('local_user') ?? '';
     // The policy's own URL names the local user alone; in all that it gives out, the two are the same.
     const sshUser = call.query.get('ssh_user') ?? localUser;
+    if (sshUser.length > MAX_USER || localUser.length > MAX_USER) return NOT_ALLOWED;
     const decision = decide(source, destination, sshUser);
     if (decision.action === 'accept') return ACCEPT;
     if (decision.action === 'deny') return NOT_ALLOWED;

@@ -74,16 +74,26 @@ const decideAttributes = (
   return change(node, { attributes: Object.fromEntries(attributes) });
 };
 
+/** Those that nobody can decide any more. A draft walks over what it has changed as well. */
+const overLogins = (tables: Tables, nowMs: number): readonly LoginRecord[] =>
+  [...tables.logins.values()].filter(
+    (login) => login.state === 'pending' && login.expiresMs <= nowMs && tables.logins.get(login.id) === login,
+  );
+
 const decideBeginLogin = (tables: Tables, login: LoginRecord): Changes => {
   if (tables.logins.has(login.id)) return refuse('registry/login-settled', 'This login exists already.');
   const waiting = tables.pendingLogins.get(askerOf(login.machineKey, login.nodeKey));
   const previous = waiting === undefined ? undefined : tables.logins.get(waiting);
   if (previous && previous.expiresMs > login.createdMs) return NOTHING;
-  if (!previous && tables.pendingLogins.size >= MAX_PENDING_LOGINS) {
+  const isFull = !previous && tables.pendingLogins.size >= MAX_PENDING_LOGINS;
+  // Who filled the room an hour ago must not keep others out until the next sweep.
+  const over = isFull ? overLogins(tables, login.createdMs) : [];
+  if (isFull && over.length === 0) {
     return refuse('registry/too-many-logins', 'Too many logins wait for a decision; try again later.');
   }
   const begun: RegistryChange = { kind: 'login', before: null, after: login };
-  return accept(previous ? [{ kind: 'login', before: previous, after: null }, begun] : [begun]);
+  const gone = previous ? [previous] : over;
+  return accept([...gone.map((before): RegistryChange => ({ kind: 'login', before, after: null })), begun]);
 };
 
 const decideSweep = (tables: Tables, nowMs: number): Changes => {

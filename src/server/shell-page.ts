@@ -6,6 +6,7 @@ import type { Control, SshCheck } from '../control/ports.ts';
 import { waitedSince } from '../http/decision.ts';
 import type { DecisionPorts } from '../http/decision.ts';
 import { isDecidable, mayDecide } from '../identity/credential.ts';
+import { printable } from '../review/excerpt.ts';
 import { nameOfActor } from './login-page.ts';
 import type { Parts } from './parts.ts';
 import { codeOf, nameOf } from './ssh-operations.ts';
@@ -29,7 +30,7 @@ export const shellPage = (parts: Parts, control: Control): DecisionPorts => {
           ['From', nameOf(parts, check.source)],
           ...(owner ? [['Person', owner] as const] : []),
           ['To', nameOf(parts, check.destination)],
-          ['As', check.sshUser],
+          ['As', printable(check.sshUser)],
           ['Since', waitedSince(check.createdMs, parts.now())],
           ['Code', codeOf(check)],
         ],

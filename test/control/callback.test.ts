@@ -210,6 +210,14 @@ test('an SSH session in check mode waits for a person', async (t) => {
     assert.deepEqual(users, ['root']);
   });
 
+  await t.test('a name that no user has is refused, and gets on no page', async () => {
+    world.netmap.sshDecision = check;
+    const long = 'x'.repeat(65);
+    for (const query of [`ssh_user=${long}&local_user=root`, `ssh_user=root&local_user=${long}`])
+      assert.equal((await ask(`/machine/ssh/action/${source.id}/to/${destination.id}?${query}`))['reject'], true);
+    assert.deepEqual(world.control.sshChecks(), []);
+  });
+
   await t.test('a policy that denies needs nobody', async () => {
     world.netmap.sshDecision = { action: 'deny', checkPeriodMs: 0 };
     assert.equal((await ask(first))['reject'], true);

@@ -318,6 +318,19 @@ test('who has many addresses of one IPv6 network can begin no more logins than o
   }
 });
 
+test('of what a stranger’s machine says of itself only a little is kept while it waits', async () => {
+  const own = await openWorld();
+  try {
+    const client = await own.connect();
+    const Hostinfo = { Hostname: 'laptop', OS: 'linux', RequestTags: ['tag:server'], Padding: 'x'.repeat(60_000) };
+    await client.register({ NodeKey: newNodeKey(), Hostinfo });
+    const [{ hostinfo } = { hostinfo: {} }] = own.registry.view.logins.values();
+    assert.deepEqual(hostinfo, { Hostname: 'laptop', OS: 'linux', RequestTags: ['tag:server'] });
+  } finally {
+    await own.close();
+  }
+});
+
 test('a person who is disabled can’t come back with what they have', async () => {
   const own = await openWorld();
   try {

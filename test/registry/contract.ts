@@ -361,6 +361,24 @@ const CASES: Readonly<Record<string, Step>> = {
     assert.equal(registry.view.logins.size, 1000);
   },
 
+  'logins whose time is over make room, also before they are forgotten': async (registry) => {
+    await Promise.all(
+      Array.from({ length: 1000 }, (_, n) => registry.apply({ kind: 'begin-login', login: waitingLogin(n + 1) })),
+    );
+    const { expiresMs } = waitingLogin(1);
+    const late = (n: number): RegistryEvent => ({
+      kind: 'begin-login',
+      login: waitingLogin(n, { createdMs: expiresMs + 1, expiresMs: 2 * expiresMs }),
+    });
+    await applied(registry, late(2001));
+    const begun = await Promise.all([registry.apply(late(2002)), registry.apply(late(2003))]);
+    assert.deepEqual(
+      begun.map(({ ok }) => ok),
+      [true, true],
+    );
+    assert.deepEqual([registry.view.logins.size, registry.view.pendingLogins.size], [3, 3]);
+  },
+
   'changes are told in order, with the fields that differ': async (registry) => {
     const heard: string[] = [];
     const stop = registry.subscribe((changes: readonly RegistryChange[]) => {

@@ -384,6 +384,28 @@ const privateHttps: LintRule = {
   },
 };
 
+/** A name that people register, as far as it can be told without a list of them. */
+const WHOLE_DOMAIN = /^[^.]+\.(?:[^.]+|(?:ac|co|com|edu|gov|net|org)\.[a-z]{2})$/;
+
+const wholeDomainHttps: LintRule = {
+  code: 'lint/certificates-of-whole-domain',
+  severity: 'warning',
+  *check({ folder }) {
+    const { tailnet } = folder;
+    if (tailnet?.features.https !== true || !WHOLE_DOMAIN.test(tailnet.baseDomain)) return;
+    const base = tailnet.baseDomain;
+    if (PRIVATE_ENDS.some((end) => under(base, end))) return;
+    const root = folder.files.find(({ file }) => file === 'tailnet.json5')?.root;
+    const at = memberOf(root, 'baseDomain')?.value.span;
+    if (!at) return;
+    yield {
+      span: at,
+      message: `A machine that calls itself \`www\` could get a certificate for \`www.${base}\`.`,
+      help: `Clients choose their names. Take a sub-domain that holds nothing else, such as \`tail.${base}\`.`,
+    };
+  },
+};
+
 const redundantSearch: LintRule = {
   code: 'lint/redundant-search-domain',
   severity: 'info',
@@ -460,6 +482,7 @@ export const NETWORK_RULES: readonly LintRule[] = [
   redundantSearch,
   unwiseDomain,
   privateHttps,
+  wholeDomainHttps,
   noRelay,
   hostOverTailnet,
 ];
