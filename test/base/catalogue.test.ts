@@ -57,7 +57,7 @@ test('every code is named by a test or a golden', () => {
     .filter(
       (entry) =>
         entry.isFile() &&
-        /\.(?:ts|txt|json|json5|md)$/.test(entry.name) &&
+        /\.(?:ts|txt|json|json5|md|sarif|annotations)$/.test(entry.name) &&
         !/\.build|node_modules/.test(entry.parentPath),
     )
     .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8'))
