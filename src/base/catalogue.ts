@@ -325,6 +325,7 @@ export const catalogue = {
   'lint/administrator-key': 'A reusable key makes machines of an administrator',
   'lint/unlimited-credential': 'An API credential may do everything',
   'lint/expired-signer': 'The time of a signer is over',
+  'lint/trust-by-name': 'Whatever machine has a name is let in, or carries tags',
   'lint/attribute-by-name': 'Attributes are given to whatever machine has a name',
   'lint/single-signer': 'There is only one signer',
   'lint/single-administrator': 'There is only one administrator',

@@ -10,7 +10,7 @@ import type { Selector } from './selector.ts';
 const TAG_ADMINS: ReadonlySet<Role> = new Set(['owner', 'admin', 'network-admin']);
 
 /** Whether a selector of people means the person. */
-const isPerson = (policy: CompiledPolicy, selector: Selector, user: PolicyUser): boolean => {
+const isPerson = (policy: Pick<CompiledPolicy, 'document'>, selector: Selector, user: PolicyUser): boolean => {
   const login = user.login.toLowerCase();
   switch (selector.kind) {
     case 'user':
@@ -63,7 +63,11 @@ export const autoApprovedRoutes = (
 };
 
 /** Those of `tags` that the person may not give to a node; empty: all are allowed. Owning a tag is owning what it owns. */
-export const refusedTags = (policy: CompiledPolicy, user: PolicyUser, tags: readonly string[]): readonly string[] => {
+export const refusedTags = (
+  policy: Pick<CompiledPolicy, 'document'>,
+  user: PolicyUser,
+  tags: readonly string[],
+): readonly string[] => {
   const tagOwners = policy.document?.tagOwners ?? new Map<string, never>();
   const known = new Map([...tagOwners].map(([tag, { owners }]) => [tag as string, owners]));
   const owns = (tag: string): boolean => {

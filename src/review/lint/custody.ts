@@ -1,6 +1,7 @@
 // Rules about who holds what: keys that outlive their purpose, people who can't be replaced, guards that don't guard.
 
 import { memberOf } from '../../config/located.ts';
+import { refusedTags } from '../../policy/approve.ts';
 import type { LintRule } from './rule.ts';
 
 const expiredKey: LintRule = {
@@ -103,6 +104,32 @@ const attributeByName: LintRule = {
         message: `Any machine ${whose} that is called \`${node.name}\` gets these attributes, and passes the postures that ask for them.`,
         help: 'Select it by its `id`, which `tailplane nodes list` shows.',
       };
+    }
+  },
+};
+
+const trustByName: LintRule = {
+  code: 'lint/trust-by-name',
+  severity: 'warning',
+  *check({ folder, policy, users }) {
+    const people = new Map(users.map((user) => [user.login.toLowerCase(), user]));
+    const isByHand = folder.tailnet?.nodes.approval === 'manual';
+    for (const { approved, node, tags = [], at } of folder.nodes ?? []) {
+      if (node.by !== 'owner') continue;
+      const owner = people.get(node.owner.toLowerCase());
+      const beyond = policy && owner ? refusedTags({ document: policy }, owner, tags) : [];
+      if (beyond.length > 0)
+        yield {
+          span: at,
+          message: `Any machine of ${node.owner} that is called \`${node.name}\` carries \`${beyond.join(', ')}\`, which ${node.owner} may not give.`,
+          help: 'Select it by its `id`, which `tailplane nodes list` shows.',
+        };
+      if (isByHand && approved === true)
+        yield {
+          span: at,
+          message: `Any machine of ${node.owner} that is called \`${node.name}\` is let in.`,
+          help: 'Select it by its `id`, which `tailplane nodes list` shows.',
+        };
     }
   },
 };
@@ -264,6 +291,7 @@ export const CUSTODY_RULES: readonly LintRule[] = [
   unlimitedCredential,
   expiredSigner,
   attributeByName,
+  trustByName,
   singleSigner,
   singleAdministrator,
   publicDomain,

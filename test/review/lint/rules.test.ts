@@ -126,6 +126,20 @@ for (const code of codes) {
   });
 }
 
+test('trust by name: machines that are let in anyway, and tags that the owner may give, are no finding', () => {
+  const nodes = (more: string): Files => ({
+    'nodes.json5': `{ nodes: [{ node: { name: 'web', owner: 'carol@example.com' }, ${more} }] }\n`,
+    'policy.json5': `{ "tagOwners": { "tag:web": ["carol@example.com"], "tag:db": ["alice@example.com"] }, "acls": [] }\n`,
+  });
+  const manual = { 'tailnet.json5': "{ name: 'example.com', nodes: { approval: 'manual' } }\n" };
+  const count = (files: Files): number => of('lint/trust-by-name', run(files)).length;
+  assert.equal(count(nodes('approved: true')), 0);
+  assert.equal(count({ ...nodes('approved: true'), ...manual }), 1);
+  assert.equal(count(nodes("tags: ['tag:web']")), 0);
+  assert.equal(count(nodes("tags: ['tag:web', 'tag:db']")), 1);
+  assert.equal(count({ ...nodes("approved: true, tags: ['tag:db']"), ...manual }), 2);
+});
+
 test('an ignore works on its own line too, over other comments, and never for errors', () => {
   const inline = '{ "groups": {} } // tailplane-ignore lint/no-rules the lab is open\n';
   assert.deepEqual(run({ 'policy.json5': inline }).diagnostics, []);
