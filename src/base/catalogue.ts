@@ -229,6 +229,7 @@ export const catalogue = {
   'registry/backup-old': 'There is no recent backup',
 
   // server: what doctor asks it
+  'server/self-test': 'Something that clients need does not work as seen from this machine',
   'server/problem': 'The server reports a problem',
   'server/other-version': 'The server is of another version than the command',
 

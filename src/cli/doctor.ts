@@ -5,6 +5,7 @@ import type { Severity } from '../base/diagnostic.ts';
 import type { StatusAnswer } from '../http/answers.ts';
 import { realDisk } from '../registry/disk.ts';
 import { diagnose, type Finding } from '../registry/doctor.ts';
+import { runSelfTest, type SelfTestAnswer, type SelfTestTarget } from '../server/self-test.ts';
 import { EXIT, Failure } from './failure.ts';
 import { plain, type Output } from './output.ts';
 import { dataFolderOf, outputOf, serverOf } from './server.ts';
@@ -46,16 +47,30 @@ export const findingsOf = (status: Pick<StatusAnswer, 'problems' | 'version'>): 
       ]),
 ];
 
+/** What a client would stumble over. */
+export const failuresOf = (answers: readonly SelfTestAnswer[]): Finding[] =>
+  answers
+    .filter(({ state }) => state !== 'works')
+    .map(({ state, text, help }) => ({
+      code: 'server/self-test',
+      severity: state === 'fails' ? 'warning' : 'info',
+      message: text,
+      help: help ?? 'That alone is no harm.',
+    }));
+
 const doctor = async (_options: unknown, command: Command): Promise<void> => {
   const out = outputOf(command);
   const folder = dataFolderOf(command);
   const status = await askServer(command);
   const { findings: own, facts } = await diagnose(realDisk, folder, Date.now());
-  const findings = [...own, ...(status ? findingsOf(status) : [])];
+  const tried = status ? await runSelfTest(status.selfTest as SelfTestTarget, Date.now) : [];
+  const findings = [...own, ...(status ? findingsOf(status) : []), ...failuresOf(tried)];
   const about = [
     `Tailplane ${packageVersion()} on Node ${process.versions.node}`,
     ...(status ? [`serves ${status.tailnet}, revision ${status.revision}, ${status.state}`] : []),
     ...facts,
+    ...tried.filter(({ state }) => state === 'works').map(({ text }) => text),
+    ...(status ? [] : ['No server runs here, so nothing was tried as a client would.']),
   ];
   out.show({ folder, facts: about, findings }, () =>
     [

@@ -3,7 +3,7 @@
 
 import { crc32 } from 'node:zlib';
 
-import type { AddressBits } from '../base/address.ts';
+import { formatAddress, type AddressBits } from '../base/address.ts';
 
 const HEADER_BYTES = 20;
 const MAGIC_COOKIE = 0x2112a442;
@@ -50,4 +50,37 @@ export const encodeStunResponse = (request: Buffer, { family, bits }: AddressBit
     response[HEADER_BYTES + 8 + i] = byte ^ (response[TRANSACTION_AT - 4 + i] as number);
   }
   return response;
+};
+
+/** What a client sends; the transaction is twelve random bytes. */
+export const encodeStunRequest = (transaction: Uint8Array): Buffer => {
+  const request = Buffer.alloc(STUN_REQUEST_BYTES);
+  request.writeUInt16BE(BINDING_REQUEST, 0);
+  request.writeUInt16BE(STUN_REQUEST_BYTES - HEADER_BYTES, 2);
+  request.writeUInt32BE(MAGIC_COOKIE, 4);
+  request.set(transaction, TRANSACTION_AT);
+  request.writeUInt16BE(SOFTWARE, HEADER_BYTES);
+  request.writeUInt16BE(CLIENT_SOFTWARE.length, HEADER_BYTES + 2);
+  request.set(CLIENT_SOFTWARE, HEADER_BYTES + 4);
+  request.writeUInt16BE(FINGERPRINT, FINGERPRINT_AT);
+  request.writeUInt16BE(4, FINGERPRINT_AT + 2);
+  request.writeUInt32BE((crc32(request.subarray(0, FINGERPRINT_AT)) ^ FINGERPRINT_XOR) >>> 0, FINGERPRINT_AT + 4);
+  return request;
+};
+
+/** The address in an answer to that transaction, as `encodeStunResponse` writes it; undefined for anything else. */
+export const decodeStunResponse = (response: Buffer, transaction: Uint8Array): string | undefined => {
+  const family = response.length === HEADER_BYTES + 12 ? 4 : response.length === HEADER_BYTES + 24 ? 6 : undefined;
+  if (family === undefined || response.readUInt16BE(0) !== BINDING_RESPONSE) return undefined;
+  if (
+    response.readUInt32BE(4) !== MAGIC_COOKIE ||
+    response.compare(transaction, 0, 12, TRANSACTION_AT, HEADER_BYTES) !== 0
+  )
+    return undefined;
+  if (response.readUInt16BE(HEADER_BYTES) !== XOR_MAPPED_ADDRESS) return undefined;
+  let bits = 0n;
+  for (let i = HEADER_BYTES + 8; i < response.length; i++)
+    bits =
+      (bits << 8n) | BigInt((response[i] as number) ^ (response[i - HEADER_BYTES - 8 + TRANSACTION_AT - 4] as number));
+  return formatAddress({ family, bits });
 };

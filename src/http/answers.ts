@@ -151,6 +151,8 @@ export interface StatusAnswer {
   readonly reconcile: unknown;
   readonly registry: unknown;
   readonly relay: unknown;
+  /** What `tailplane doctor` tries as a client would. */
+  readonly selfTest: unknown;
 }
 
 export interface SessionAnswer {

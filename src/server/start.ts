@@ -40,6 +40,7 @@ import { isLoopback } from './newcomers.ts';
 import { nodeOperations } from './node-operations.ts';
 import { mountPages } from './pages.ts';
 import { pingOperations } from './ping-operations.ts';
+import { tellSelfTest, type SelfTestTarget } from './self-test.ts';
 import type { Parts } from './parts.ts';
 import { trustedProxies } from './proxy.ts';
 import { redirectTo } from './redirect.ts';
@@ -190,22 +191,29 @@ const assemble = async (
     () => tailnet.routerOrder(),
     (fault) => log.warn({ err: fault }, 'the order of routers could not be written'),
   );
+  const region =
+    settings.relay === false
+      ? null
+      : embeddedRegion({
+          host,
+          port: portOf(url),
+          stunPort: stun?.port,
+          name: settings.relayName ?? 'Tailplane',
+          ...(certificate.pinned === undefined || isBehindProxy ? {} : { pinned: certificate.pinned }),
+          answersPort80: secondFront?.at.port === PORT_80,
+        });
+  const selfTest: SelfTestTarget = {
+    url: url.origin,
+    key: formatMachineKey(keyPairOf(crypto, dataFolder, 'noise').publicKey),
+    relay: region,
+    source: follower.source().location,
+  };
   const tailnet: Tailnet = createTailnet(follower.snapshot(), registry.view.nodes.values(), {
     nowMs: now,
     routerOrder: readRouterOrder(dataFolder),
     onRouterOrder: routerOrder.touch,
     certificates: records.publish !== undefined,
-    embeddedRegion:
-      settings.relay === false
-        ? null
-        : embeddedRegion({
-            host,
-            port: portOf(url),
-            stunPort: stun?.port,
-            name: settings.relayName ?? 'Tailplane',
-            ...(certificate.pinned === undefined || isBehindProxy ? {} : { pinned: certificate.pinned }),
-            answersPort80: secondFront?.at.port === PORT_80,
-          }),
+    embeddedRegion: region,
   });
   teardown.push(
     'registry feed',
@@ -357,6 +365,7 @@ const assemble = async (
         control,
         relay,
         certificateProblem: records.problem,
+        selfTest,
       }),
     ],
     downloads: backupDownloads(parts),
@@ -376,6 +385,7 @@ const assemble = async (
     `tailplane ${version} serves ${follower.snapshot().tailnet.name}`,
   );
   if (settings.quickStart !== false) await announceJoin(parts, url.origin, announce, log);
+  teardown.push('self-test', tellSelfTest(selfTest, now, log));
   return {
     url: url.origin,
     stop: async (reason) => {

@@ -6,6 +6,7 @@ import type { StatusAnswer } from '../http/answers.ts';
 import type { Control } from '../control/ports.ts';
 import type { Relay } from '../derp/relay.ts';
 import type { Follower } from './follow.ts';
+import type { SelfTestTarget } from './self-test.ts';
 import type { Parts } from './parts.ts';
 
 export interface StatusInputs {
@@ -16,6 +17,7 @@ export interface StatusInputs {
   readonly follower: Follower;
   readonly control: Control;
   readonly relay: Relay | undefined;
+  readonly selfTest: SelfTestTarget;
   readonly certificateProblem: () => string | undefined;
 }
 
@@ -71,6 +73,7 @@ export const statusOperation = (inputs: StatusInputs): AdminOperation => ({
       reconcile,
       registry,
       relay: relay?.stats() ?? null,
+      selfTest: inputs.selfTest satisfies SelfTestTarget,
     };
     return accept(answer);
   },

@@ -25,6 +25,9 @@ const CERTIFICATE: Readonly<Record<string, string>> = {
   CERT_REVOKED: 'is revoked',
 };
 
+/** What is wrong with a certificate, as the end of a sentence, by the code of Node's TLS. */
+export const certificateProblem = (code: string): string | undefined => CERTIFICATE[code];
+
 const UNREACHABLE: Readonly<Record<string, string>> = {
   ENOTFOUND: 'its name does not resolve',
   EAI_AGAIN: 'its name does not resolve at the moment',
