@@ -1,4 +1,4 @@
-// Nothing acknowledged is lost when the process is killed. 200 kills take about half a minute of two cores: each is a real
+// Nothing acknowledged is lost when the process is killed. 200 kills take about half a minute of two idle cores: each is a real
 // process with a start of its own. `node test/registry/crash.ts 2000` goes on for longer.
 
 import assert from 'node:assert/strict';

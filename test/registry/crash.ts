@@ -21,7 +21,7 @@ export interface Tally {
 /** A data folder is used for so many lives, then the next begins: reading the state takes longer each time. */
 const LIVES_PER_FOLDER = 25;
 /** A life ends soon after so many acknowledgements: under the same pressure on a busy machine as on an idle one. */
-const LONGEST_LIFE_ACKNOWLEDGED = 160;
+const LONGEST_LIFE_ACKNOWLEDGED = 100;
 const JITTER_MS = 3;
 const LONGEST_START_MS = 400;
 const DOT = '.'.charCodeAt(0);

@@ -73,7 +73,7 @@ const main = async (folder: string, life: number, diary: number): Promise<void> 
     holder: 'the victim',
     now: Date.now,
     warn: ({ message }) => warnings.push(message),
-    snapshotIntervalMs: 40,
+    snapshotIntervalMs: 20,
     snapshotAtBytes: 128 * 1024,
   });
   say('=', foundOf(registry, warnings));

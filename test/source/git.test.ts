@@ -380,9 +380,9 @@ const folderSize = (dir: string): { files: number; sizeBytes: number } => {
 
 test('disk and memory stay flat over many updates', async (t) => {
   const { host } = await start(t);
-  const updates = isLong ? 1_000 : 30;
+  const updates = isLong ? 1_000 : 20;
   const dataDir = tempDir(t, 'data');
-  const updatesPerClone = isLong ? 50 : 8;
+  const updatesPerClone = isLong ? 50 : 6;
   importCommits(host.repository, 3);
   const source = await follow(t, host.url, { dataDir, limits: { ...LIMITS, updatesPerClone } });
   await source.sync();
