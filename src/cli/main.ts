@@ -3,7 +3,7 @@
 import { CommanderError } from 'commander';
 import type { Command } from 'commander';
 import { EXIT, Failure } from './failure.ts';
-import { wantsColour } from './output.ts';
+import { plainLines, wantsColour } from './output.ts';
 import { createProgram } from './root.ts';
 
 const report = (failure: Failure, json: boolean): void => {
@@ -14,7 +14,7 @@ const report = (failure: Failure, json: boolean): void => {
   }
   const red = wantsColour(process.stderr) ? ['\u001b[31m', '\u001b[0m'] : ['', ''];
   const help = failure.help === undefined ? '' : `  ${failure.help}\n`;
-  process.stderr.write(`${red[0]}error${red[1]}[${failure.code}]: ${failure.message}\n${help}`);
+  process.stderr.write(`${red[0]}error${red[1]}[${failure.code}]: ${plainLines(failure.message)}\n${plainLines(help)}`);
 };
 
 /** What lives long doesn't load the other commands; every other command line may name any, or need help. */

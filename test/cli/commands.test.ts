@@ -36,6 +36,16 @@ test('init makes a folder that lints, and writes over nothing', () => {
   assert.ok(wrong.stderr.includes('error[cli/usage]: «alice» is not a login.'), wrong.stderr);
 });
 
+test('what a file of somebody else says in an error moves no cursor', () => {
+  run('init', 'reviewed', '--owner', 'alice@example.com');
+  fs.writeFileSync(path.join(scratch, 'nodes.json'), JSON.stringify([{ name: 'x\u001b[2J\u009b2J' }]));
+  const { status, stderr } = run('matrix', 'reviewed', '--nodes', 'nodes.json');
+  assert.notEqual(status, 0);
+  // oxlint-disable-next-line no-control-regex -- finding these is the point
+  assert.doesNotMatch(stderr, /[\u001b\u009b]/);
+  assert.match(stderr, /Node 1 of the list \(x\\u001b\[2J\\u009b2J\)/);
+});
+
 test('without a server, commands that need one exit with 3', () => {
   const { status, stdout } = run('--json', 'nodes', 'list');
   assert.equal(status, 3);
