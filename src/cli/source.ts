@@ -37,6 +37,8 @@ export const renderReconcile = (status: ReconcileStatus, out: Output): string =>
   if (source.refusal)
     lines.push(`${out.style('yellow', 'source')}      ${plain(source.refusal.reason)} Asked ${source.failures} times.`);
   else if (source.checkedAtMs !== undefined) lines.push(`source      asked ${ago(source.checkedAtMs)}`);
+  if (source.kind === 'folder')
+    lines.push('folder      saved files count at once; the guard only warns, invariants hold');
   const steps = status.steps.map(({ step, state }) =>
     state === 'ok' ? step : out.style('yellow', `${step} ${state}`),
   );

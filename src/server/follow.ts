@@ -192,7 +192,8 @@ export const followTailnet = async (inputs: FollowInputs): Promise<Follower> => 
     const about = { revision, ...(subject === undefined ? {} : { subject }) };
     if (kind === 'taken') {
       log.info({ ...about, tookMs }, 'this revision serves now');
-      for (const warning of warnings) if (!isDiagnostic(warning)) log.warn(about, warning.message);
+      for (const warning of warnings)
+        if (!isDiagnostic(warning)) log.warn(about, `${warning.message} In a plain folder the guard only warns.`);
       show(warnings.filter(isDiagnostic), files);
     } else if (kind === 'rejected' || kind === 'held') {
       const first = pending?.obstacles[0];
