@@ -45,7 +45,7 @@ describe('challenge records', () => {
     nowMs = 60;
     const endMs = Date.now() + 5_000;
     while (written().length > 0 && Date.now() < endMs) await sleep(10);
-    assert.deepEqual(told.slice(2), ['web=']);
+    assert.equal(told.at(-1), 'web=');
     assert.deepEqual(written(), []);
   });
 
