@@ -71,6 +71,8 @@ export const openHttps = ({ authorization, caPem, proxy, limits }: HttpsOptions)
       const timedOut = (): void => {
         late = new Refused(refuse('source/timeout', 'The git host did not answer in time.'));
         request.destroy(late);
+        // While a proxy is asked for a tunnel, the request has no socket whose end it would hear of.
+        reject(late);
       };
       const connecting = setTimeout(timedOut, limits.connectMs);
       request.on('socket', (socket) => {
