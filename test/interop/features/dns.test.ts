@@ -207,19 +207,19 @@ describe('DNS', { skip, timeout: 90_000 }, () => {
   });
 
   test('a profile of NextDNS by attribute takes their place, and is told which device asks, or not', async () => {
-    const profile = async (...attr: readonly string[]): Promise<URL> => {
+    const profile = async (id: string, ...attr: readonly string[]): Promise<URL> => {
       visits.length = 0;
-      tailnet.edit('policy.json5', policy(...attr));
-      const { value } = await eventually('NextDNS is asked', 5_000, async () => {
+      tailnet.edit('policy.json5', policy(`nextdns:${id}`, ...attr));
+      const { value } = await eventually(`NextDNS is asked as ${id}`, 5_000, async () => {
         await ask(`n${visits.length}.example.org`);
-        return visits.findLast((visit) => visit.startsWith('dns.nextdns.io/'));
+        return visits.findLast((visit) => visit.startsWith(`dns.nextdns.io/${id}`));
       });
       return new URL(`https://${value}`);
     };
-    const told = await profile('nextdns:abc123');
+    const told = await profile('abc123');
     assert.equal(told.pathname, '/abc123');
     assert.deepEqual(Object.fromEntries(told.searchParams), { device_name: 'desk', device_model: 'linux', device_ip: await desk.address() }); // prettier-ignore
-    const silent = await profile('nextdns:abc124', 'nextdns:no-device-info');
+    const silent = await profile('abc124', 'nextdns:no-device-info');
     assert.equal(`${silent.pathname}${silent.search}`, '/abc124');
   });
 });
