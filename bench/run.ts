@@ -33,7 +33,12 @@ console.log(
   `${os.availableParallelism()} × ${cpu}, ${memoryGb} GB, ${os.type()} ${os.release()}, Node ${process.version}`,
 );
 console.log(`${new Date().toISOString()}, load before the start ${load}\n`);
-const { status } = spawnSync(process.execPath, [path.join(import.meta.dirname, `${name}.ts`), ...options], {
-  stdio: 'inherit',
-});
+// What is left after a collection is what something costs in memory.
+const { status } = spawnSync(
+  process.execPath,
+  ['--expose-gc', path.join(import.meta.dirname, `${name}.ts`), ...options],
+  {
+    stdio: 'inherit',
+  },
+);
 process.exit(status ?? 1);
