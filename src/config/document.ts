@@ -7,11 +7,8 @@ import type { Diagnostic, Span } from '../base/diagnostic.ts';
 import { utf8Text } from '../base/bytes.ts';
 import { linesOf, type Lines } from './lines.ts';
 import type { LocatedMember, LocatedNode } from './located.ts';
-import { scanText, type Problem } from './scan.ts';
+import { scanText, type Dialect, type Problem } from './scan.ts';
 import { explainSyntax } from './syntax.ts';
-
-/** `json5` for our own files; `hujson` (JSON with comments and trailing commas) for a hosted `policy.hujson`. */
-export type Dialect = 'json5' | 'hujson';
 
 export interface LocatedComment {
   /** Without its markers, trimmed. */

@@ -5,7 +5,8 @@
 import { utf8 } from '../base/bytes.ts';
 import { hasErrors } from '../base/diagnostic.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
-import { parseDocument, type Dialect } from './document.ts';
+import { parseDocument } from './document.ts';
+import type { Dialect } from './scan.ts';
 import type { LocatedArray, LocatedNode, LocatedObject } from './located.ts';
 import { scanText, type Comment } from './scan.ts';
 

@@ -2,7 +2,8 @@
 // would make a parser slow, recurse without bound, or say something unhelpful. The parsers then get text of the same
 // length without comments, with brackets that match and are not too deep.
 
-import type { Dialect } from './document.ts';
+/** `json5` for our own files; `hujson` (JSON with comments and trailing commas) for a hosted `policy.hujson`. */
+export type Dialect = 'json5' | 'hujson';
 
 export const DEPTH_LIMIT = 64;
 export const VALUES_LIMIT = 250_000;

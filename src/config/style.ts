@@ -1,7 +1,7 @@
 // How a file is written, so that what is added looks as if its author had added it: quotes, indentation, line ends.
 
 import type { Json } from '../base/canonical.ts';
-import type { Dialect } from './document.ts';
+import type { Dialect } from './scan.ts';
 import type { LocatedNode } from './located.ts';
 
 export interface Style {

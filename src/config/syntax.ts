@@ -1,7 +1,6 @@
 // What a parser means by "unexpected token" in words that help: a comma is missing, a colon is missing, text needs quotes.
 
-import type { Dialect } from './document.ts';
-import { scanText, type Problem } from './scan.ts';
+import { scanText, type Dialect, type Problem } from './scan.ts';
 
 const WORD = /[\p{L}\p{N}_$.+-]{1,40}/uy;
 

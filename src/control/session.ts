@@ -5,7 +5,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 
 import type { NodeId } from '../base/ids.ts';
 import type { DiscoKey } from '../keys/text.ts';
-import type { MapStream } from '../netmap/tailnet.ts';
+import type { MapStream } from '../netmap/sessions.ts';
 import type { CapabilityVersion } from '../wire/capability.ts';
 import { KEEP_ALIVE } from '../wire/framing.ts';
 import type { Meter, SessionStatus } from './ports.ts';

@@ -11,7 +11,6 @@ import type { Entry } from './entry.ts';
 import type { Message } from './fragment.ts';
 import { PART } from './parts.ts';
 import { PeerStream } from './stream.ts';
-import type { MapStream, MapValue, StreamOptions } from './tailnet.ts';
 import { createTimeline } from './timeline.ts';
 import type { TimelineEntry } from './timeline.ts';
 import type { World } from './world.ts';
@@ -23,6 +22,34 @@ interface Session {
   readonly stream: PeerStream;
   readonly wake: () => void;
   readonly causes: Set<Cause>;
+}
+
+export interface StreamOptions {
+  /** Some releases need a message in another form than others (wire/capability.ts). */
+  readonly capver: CapabilityVersion;
+  /** Leave peers out, as old tools ask when they only want the relay map. */
+  readonly omitPeers?: boolean;
+}
+
+/**
+ * What one connected client is sent. Streams of one node don't know of each other; that a newer one replaces the older is
+ * control's business.
+ */
+export interface MapStream {
+  readonly nodeId: NodeId;
+  /**
+   * The next message as pieces to be written one after the other: length, then zstd frames. The first call gives the full
+   * map. Later calls give the cheapest message that brings the client from the last one to now; undefined when nothing
+   * is pending. Pieces are shared between streams and must not be changed.
+   */
+  readonly next: () => readonly Uint8Array[] | undefined;
+  /** Afterwards `next` gives undefined and `wake` is not called. */
+  readonly close: () => void;
+}
+
+/** A whole map as plain JSON, as the client of this node would hold it: tailcfg.MapResponse of a first message. */
+export interface MapValue {
+  readonly [field: string]: unknown;
 }
 
 export interface Sessions {

@@ -9,7 +9,6 @@ import type { Population } from '../policy/population.ts';
 import type { RegistryChange } from '../registry/change.ts';
 import type { NodeField, NodeRecord } from '../registry/record.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
-import type { CapabilityVersion } from '../wire/capability.ts';
 import type { DerpRegion } from '../wire/derp.ts';
 import type { Login, User } from '../wire/user.ts';
 import { peerHostinfoOf } from '../wire/hostinfo.ts';
@@ -27,6 +26,7 @@ import type { ResolvedNode } from './resolve.ts';
 import { RULES } from './rules.ts';
 import type { Rules } from './rules.ts';
 import { createSessions } from './sessions.ts';
+import type { MapStream, MapValue, StreamOptions } from './sessions.ts';
 import { PART } from './parts.ts';
 import type { TimelineEntry } from './timeline.ts';
 import { createWorld, readDns, readSettings, relaysOf } from './world.ts';
@@ -44,34 +44,6 @@ export interface TailnetOptions {
   readonly onRouterOrder?: () => void;
   /** How many bytes of compressed fragments may be kept for sharing; 64 MiB by default. */
   readonly fragmentBytes?: number;
-}
-
-export interface StreamOptions {
-  /** No message depends on it: what is cheapest is so for all versions. It says what a message costs the client. */
-  readonly capver: CapabilityVersion;
-  /** Leave peers out, as old tools ask when they only want the relay map. */
-  readonly omitPeers?: boolean;
-}
-
-/**
- * What one connected client is sent. Streams of one node don't know of each other; that a newer one replaces the older is
- * control's business.
- */
-export interface MapStream {
-  readonly nodeId: NodeId;
-  /**
-   * The next message as pieces to be written one after the other: length, then zstd frames. The first call gives the full
-   * map. Later calls give the cheapest message that brings the client from the last one to now; undefined when nothing
-   * is pending. Pieces are shared between streams and must not be changed.
-   */
-  readonly next: () => readonly Uint8Array[] | undefined;
-  /** Afterwards `next` gives undefined and `wake` is not called. */
-  readonly close: () => void;
-}
-
-/** A whole map as plain JSON, as the client of this node would hold it: tailcfg.MapResponse of a first message. */
-export interface MapValue {
-  readonly [field: string]: unknown;
 }
 
 export interface TailnetStats {

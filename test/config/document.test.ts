@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import JSON5 from 'json5';
 import { canonicalJson, type Json } from '../../src/base/canonical.ts';
 import { maskSecrets } from '../../src/config/secrets.ts';
-import { parseDocument, type Dialect } from '../../src/config/document.ts';
+import { parseDocument } from '../../src/config/document.ts';
+import type { Dialect } from '../../src/config/scan.ts';
 import { memberOf, plainOf, type LocatedNode } from '../../src/config/located.ts';
 
 const read = (text: string | Uint8Array, dialect: Dialect = 'json5') =>

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import type { Json } from '../../src/base/canonical.ts';
-import type { Dialect } from '../../src/config/document.ts';
+import type { Dialect } from '../../src/config/scan.ts';
 
 const key = fc.constantFrom('a', 'b', 'c', 'key', 'with space', "it's", '日本', 'x-y');
 const leaf: fc.Arbitrary<Json> = fc.oneof(

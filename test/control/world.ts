@@ -17,7 +17,8 @@ import type { Control, ControlLimits, ControlPorts, MapSource } from '../../src/
 import { nativeCrypto } from '../../src/keys/native.ts';
 import { makeKeyPair, type KeyPair } from '../../src/keys/pair.ts';
 import { formatDiscoKey, formatMachineKey, formatNodeKey, type NodeKey } from '../../src/keys/text.ts';
-import { createTailnet, type MapStream, type Tailnet } from '../../src/netmap/tailnet.ts';
+import type { MapStream } from '../../src/netmap/sessions.ts';
+import { createTailnet, type Tailnet } from '../../src/netmap/tailnet.ts';
 import { decodeEarlyPayload } from '../../src/noise/early.ts';
 import { initiate } from '../../src/noise/handshake.ts';
 import type { SshDecision } from '../../src/policy/population.ts';
