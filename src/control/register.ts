@@ -8,8 +8,8 @@ import { accept, refuse, type Outcome } from '../base/outcome.ts';
 import { networkOf } from '../derp/census.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
 import type { PolicyUser } from '../policy/facts.ts';
-import type { NodeRecord } from '../registry/record.ts';
-import { isOtherPersons, justJoined } from '../registry/register.ts';
+import type { KeyId, NodeRecord } from '../registry/record.ts';
+import { isOtherPersons, justJoinedBy } from '../registry/register.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { OLDEST_VERSION, understandsRegisterRetry } from '../wire/capability.ts';
@@ -122,8 +122,9 @@ export const createRegisterHandler = (ports: RegisterPorts): ((call: Call) => Pr
   ): Promise<Outcome<RegisterResponse>> => {
     const snapshot = ports.snapshot();
     const isValid = node !== undefined && !isExpired(node, now());
-    const known = isValid ? node : justJoined(registry.view, peer.machineKey, now());
-    const grant = checkAuthKey(authKey, now(), snapshot.authKeys, registry.view, known?.keyId ?? null);
+    const isOwn = (id: KeyId): boolean =>
+      isValid ? node.keyId === id : justJoinedBy(registry.view, id, peer.machineKey, now()) !== undefined;
+    const grant = checkAuthKey(authKey, now(), snapshot.authKeys, registry.view, isOwn);
     // A machine that is in already needs no key: containers go on showing the one that they first came with.
     if (isValid && (!grant.ok || grant.value.key.id === node.keyId)) return greet(peer, request, node);
     if (!grant.ok) return grant;

@@ -43,15 +43,15 @@ export const createAuthKey = (
 /**
  * Looks up what a key grants. Reads only: the key is spent by the `register` event. An unknown id costs the same work as
  * a wrong secret; only who has the secret learns that a key is used, expired or revoked. A key is still good for the node
- * that is registered by it: `registeredBy` is that key of the node that asks, where it is not expired, or else the key by which the
- * same machine joined a moment ago.
+ * that is registered by it, and for the machine that joined by it a moment ago: `isOwn` says of a key whether that is so for who
+ * asks.
  */
 export const checkAuthKey = (
   text: string,
   nowMs: number,
   declared: ReadonlyMap<string, DeclaredAuthKey>,
   view: Pick<RegistryView, 'keys' | 'keyUses'>,
-  registeredBy: KeyId | null,
+  isOwn: (id: KeyId) => boolean,
 ): Outcome<KeyGrant> => {
   const token = parseToken('auth', text);
   if (!token) {
@@ -72,7 +72,7 @@ export const checkAuthKey = (
     ephemeral: key.ephemeral,
     preapproved: key.preapproved,
   };
-  if (registeredBy === id) return accept(grant);
+  if (isOwn(id)) return accept(grant);
   if (made && made.revokedMs !== null) return refuse('identity/key-revoked', 'The auth key was revoked.');
   if (key.expiresMs !== null && key.expiresMs <= nowMs) {
     return refuse(

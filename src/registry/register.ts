@@ -10,7 +10,7 @@ import { addressesFit, nextAddresses } from './addresses.ts';
 import type { Changes, RegistryChange } from './change.ts';
 import type { RegisterEvent } from './event.ts';
 import { isNumberedForm, uniqueName, wishedLabel } from './names.ts';
-import type { NodeRecord } from './record.ts';
+import type { KeyId, NodeRecord } from './record.ts';
 import { changeNode, type Tables } from './state.ts';
 
 /** Upper and lower case are the same person, and so is a login that they had before. */
@@ -65,18 +65,18 @@ const findNode = (tables: Tables, event: RegisterEvent): Outcome<NodeRecord | un
  */
 const REPEAT_MS = 5 * 60_000;
 
-/** The node that the machine has just joined by its key, where there is one. */
-export const justJoined = (
-  { nodes, byMachineKey, keyUses }: { [name in 'nodes' | 'byMachineKey' | 'keyUses']: Pick<Tables[name], 'get'> },
+/** The node that the machine has just joined by this key, where there is one. */
+export const justJoinedBy = (
+  { nodes, keyUses }: { [name in 'nodes' | 'keyUses']: Pick<Tables[name], 'get'> },
+  keyId: KeyId,
   machineKey: MachineKey,
   nowMs: number,
-): NodeRecord | undefined =>
-  (byMachineKey.get(machineKey) ?? [])
-    .map((id) => nodes.get(id))
-    .find((node) => {
-      const use = node && node.keyId !== null && !isExpired(node, nowMs) ? keyUses.get(node.keyId) : undefined;
-      return use?.lastNode === node?.id && use !== undefined && nowMs - use.lastMs <= REPEAT_MS;
-    });
+): NodeRecord | undefined => {
+  const use = keyUses.get(keyId);
+  const node = use && nowMs - use.lastMs <= REPEAT_MS ? nodes.get(use.lastNode) : undefined;
+  const isIts = node?.machineKey === machineKey && node.keyId === keyId && !isExpired(node, nowMs);
+  return isIts ? node : undefined;
+};
 
 /** `spend`: the key lets the machine in now; `repeated`: the machine is in already, and nothing is to be done; `again`: it joined a
  * moment ago, and comes with another node key. */
@@ -94,8 +94,7 @@ const checkKey = (
   const spent = !key.reusable && (tables.keyUses.get(key.id)?.count ?? 0) > 0;
   if (!spent) return accept('spend');
   if (isCurrent) return accept('repeated');
-  const joined = justJoined(tables, event.machineKey, event.nowMs);
-  if (joined !== undefined && joined === node && joined.keyId === key.id) return accept('again');
+  if (node && justJoinedBy(tables, key.id, event.machineKey, event.nowMs) === node) return accept('again');
   return refuse('registry/key-used', 'This auth key was made for one use and has been used.');
 };
 

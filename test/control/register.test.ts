@@ -70,6 +70,15 @@ test('a client that logs in twice with one key, as --force-reauth does, is one n
   }
   assert.equal(nodeOf(first), undefined);
   assert.ok(nodeOf(second));
+
+  // Somebody else moved in a moment ago; at their second login, both have just joined.
+  const [third, fourth] = [newNodeKey(), newNodeKey()];
+  for (const NodeKey of [third, fourth]) {
+    const { json } = await client.register({ NodeKey, ...auth('bobs') });
+    assert.equal(json['MachineAuthorized'], true, String(json['Error']));
+  }
+  assert.equal(nodeOf(third), undefined);
+  assert.deepEqual([nodeOf(second)?.login, nodeOf(fourth)?.login], ['alice@example.com', 'bob@example.com']);
 });
 
 test('a client that starts again needs no key, not even a good one', async () => {

@@ -129,6 +129,7 @@ const declaredKeys = [
   declaredKey('alice', { owner: 'alice@example.com', reusable: true }),
   declaredKey('once', { owner: 'alice@example.com' }),
   declaredKey('single', { owner: 'alice@example.com' }),
+  declaredKey('bobs', { owner: 'bob@example.com' }),
   declaredKey('brief', { owner: 'alice@example.com', reusable: true, ephemeral: true }),
   declaredKey('server', { tags: ['tag:server'], reusable: true }),
   declaredKey('old', { owner: 'alice@example.com', expires: '2020-01-01T00:00:00Z' }),
