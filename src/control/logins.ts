@@ -5,7 +5,7 @@
 import { formatBase32 } from '../base/bytes.ts';
 import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
-import { networkOf } from '../derp/census.ts';
+import { networkOf } from '../base/census.ts';
 import type { Random } from '../keys/crypto.ts';
 import { parseLoginId, type LoginId, type LoginRecord, type NodeRecord } from '../registry/record.ts';
 import type { Registry } from '../registry/registry.ts';

@@ -5,7 +5,7 @@
 import { formatBase64 } from '../base/bytes.ts';
 import type { Tag } from '../base/ids.ts';
 import { accept, refuse, type Outcome } from '../base/outcome.ts';
-import { networkOf } from '../derp/census.ts';
+import { networkOf } from '../base/census.ts';
 import { checkAuthKey, type KeyGrant } from '../identity/preauth.ts';
 import type { PolicyUser } from '../policy/facts.ts';
 import type { KeyId, NodeRecord } from '../registry/record.ts';

@@ -9,7 +9,7 @@ import { createWebSocketStream, WebSocketServer } from 'ws';
 
 import { concatBytes, parseBase64, utf8 } from '../base/bytes.ts';
 import { KEY_BYTES, type Crypto, type Random } from '../keys/crypto.ts';
-import { networkOf } from '../derp/census.ts';
+import { networkOf } from '../base/census.ts';
 import { makeKeyPair, type KeyPair } from '../keys/pair.ts';
 import { formatChallengeKey, formatMachineKey, type MachineKey } from '../keys/text.ts';
 import { encodeEarlyPayload } from '../noise/early.ts';

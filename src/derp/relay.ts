@@ -13,7 +13,7 @@ import type { Crypto, Random } from '../keys/crypto.ts';
 import type { KeyPair } from '../keys/pair.ts';
 import { formatNodeKey, keyBytes, type NodeKey } from '../keys/text.ts';
 import { answerRelayRequest } from './answers.ts';
-import { createCensus, mappedBytes, prefixOf } from './census.ts';
+import { createCensus, mappedBytes, prefixOf } from '../base/census.ts';
 import { Connection, createFlusher } from './connection.ts';
 import {
   encodeHealth,

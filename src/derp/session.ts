@@ -6,7 +6,7 @@ import { equalBytes } from '../base/bytes.ts';
 import { BOX_NONCE_BYTES } from '../keys/box.ts';
 import type { Crypto, Random } from '../keys/crypto.ts';
 import { formatNodeKey, type NodeKey } from '../keys/text.ts';
-import { createBucket, type Bucket } from './bucket.ts';
+import { createBucket, type Bucket } from '../base/bucket.ts';
 import {
   createFrameReader,
   encodeFrame,

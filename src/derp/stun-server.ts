@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 
 import { parseAddressBits } from '../base/address.ts';
-import { createRates, networkOf } from './census.ts';
+import { createRates, networkOf } from '../base/census.ts';
 import { encodeStunResponse, isStunRequest } from './stun.ts';
 
 export interface StunServer {

@@ -5,7 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { formatBase32, utf8 } from '../base/bytes.ts';
 import { refuse, type Outcome } from '../base/outcome.ts';
-import { createRates, networkOf } from '../derp/census.ts';
+import { createRates, networkOf } from '../base/census.ts';
 import type { Actor, Proof } from '../identity/credential.ts';
 import type { Random } from '../keys/crypto.ts';
 

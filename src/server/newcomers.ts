@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net';
 
-import { createCensus, createRates, networkOf } from '../derp/census.ts';
+import { createCensus, createRates, networkOf } from '../base/census.ts';
 
 export interface NewcomerLimits {
   readonly all: number;

@@ -2,7 +2,7 @@
 // which strangers come, may fill only so much of the disk; what was left out is counted on the next line of its kind.
 
 import type { Note } from '../control/ports.ts';
-import { createRates, networkOf } from '../derp/census.ts';
+import { createRates, networkOf } from '../base/census.ts';
 
 /** Lines of one kind about one machine or network: at once, and for a long time. */
 const BURST = 60;

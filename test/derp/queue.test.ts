@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { createBucket } from '../../src/derp/bucket.ts';
+import { createBucket } from '../../src/base/bucket.ts';
 import { createPacketQueue, QUEUE_PACKETS } from '../../src/derp/queue.ts';
 
 const drained = (queue: ReturnType<typeof createPacketQueue>): string[] => {

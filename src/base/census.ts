@@ -1,7 +1,7 @@
 // Counts and rates by where something comes from: one IPv4 address, or one IPv6 /64, which is what one household has.
 
-import { parseAddressBits } from '../base/address.ts';
-import { formatHex } from '../base/bytes.ts';
+import { parseAddressBits } from './address.ts';
+import { formatHex } from './bytes.ts';
 import { createBucket, type Bucket } from './bucket.ts';
 
 const MAPPED_BYTES = 16;
